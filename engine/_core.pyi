@@ -1,0 +1,6 @@
+import numpy as np
+
+__version__: str
+EVENT_DTYPE: np.dtype[np.void]
+TS_NONE: int
+SEQ_NONE: int

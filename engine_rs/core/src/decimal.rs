@@ -1,0 +1,178 @@
+//! Decimal text to whole steps, exactly: the one place where a price or a quantity becomes an
+//! integer. No floating point is involved.
+
+use crate::error::{Error, Result};
+
+/// Most decimal places a step may have.
+pub const PLACES_MAX: u32 = 18;
+
+/// A tick or lot size: `mantissa × 10^-places`, trailing zeros removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    mantissa: i64,
+    places: u32,
+}
+
+impl Step {
+    /// A step from its decimal text, such as `0.1`, `0.00001` or `25`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad = || {
+            Error::invalid(
+                "step",
+                "a positive decimal such as 0.01",
+                format!("{text:?}"),
+            )
+        };
+        let (mut mantissa, mut places) = digits(text.as_bytes()).ok_or_else(bad)?;
+        if mantissa <= 0 {
+            return Err(bad());
+        }
+        while places > 0 && mantissa % 10 == 0 {
+            mantissa /= 10;
+            places -= 1;
+        }
+        let mantissa = i64::try_from(mantissa).map_err(|_| bad())?;
+        Ok(Self { mantissa, places })
+    }
+
+    /// The step as `(mantissa, decimal places)`.
+    pub fn parts(self) -> (i64, u32) {
+        (self.mantissa, self.places)
+    }
+
+    /// The step as a float, for the edges only.
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn to_f64(self) -> f64 {
+        // A quotient of two exact integers is correctly rounded; a product with 10^-n is not.
+        self.mantissa as f64 / 10f64.powi(self.places.cast_signed())
+    }
+
+    /// How many whole steps the decimal text is.
+    ///
+    /// # Errors
+    /// Text that is no decimal number, is no multiple of the step or does not fit an `i64`.
+    pub fn count(self, text: &[u8]) -> Result<i64> {
+        let shown = || String::from_utf8_lossy(text).into_owned();
+        let (value, places) = digits(text)
+            .ok_or_else(|| Error::invalid("decimal", "digits with at most one point", shown()))?;
+        let off_step = || Error::NotOnStep {
+            found: shown(),
+            step: self.to_string(),
+        };
+        let too_large = || Error::invalid("decimal", "a number of steps within 64 bits", shown());
+        let scaled = if places <= self.places {
+            value
+                .checked_mul(10i128.pow(self.places - places))
+                .ok_or_else(too_large)?
+        } else {
+            let divisor = 10i128.pow(places - self.places);
+            if value % divisor != 0 {
+                return Err(off_step());
+            }
+            value / divisor
+        };
+        if scaled % i128::from(self.mantissa) != 0 {
+            return Err(off_step());
+        }
+        i64::try_from(scaled / i128::from(self.mantissa)).map_err(|_| too_large())
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let places = self.places as usize;
+        if places == 0 {
+            return write!(f, "{}", self.mantissa);
+        }
+        let text = format!("{:0width$}", self.mantissa, width = places + 1);
+        let (whole, fraction) = text.split_at(text.len() - places);
+        write!(f, "{whole}.{fraction}")
+    }
+}
+
+/// The digits of a decimal as one integer, and how many stood behind the point (at most 36).
+fn digits(text: &[u8]) -> Option<(i128, u32)> {
+    let (negative, unsigned) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (mut value, mut places, mut seen, mut point) = (0i128, 0u32, 0u32, false);
+    for &byte in unsigned {
+        match byte {
+            b'0'..=b'9' if seen < 36 => {
+                value = value * 10 + i128::from(byte - b'0');
+                seen += 1;
+                places += u32::from(point);
+            }
+            b'.' if !point => point = true,
+            _ => return None,
+        }
+    }
+    (seen > 0).then_some((if negative { -value } else { value }, places))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn exact_counts() {
+        let tick = Step::parse("0.10").unwrap();
+        assert_eq!(tick.parts(), (1, 1));
+        assert_eq!(tick.count(b"61496.50").unwrap(), 614_965);
+        assert_eq!(tick.count(b"-3").unwrap(), -30);
+        assert_eq!(Step::parse("0.25").unwrap().count(b"1.50").unwrap(), 6);
+        assert_eq!(Step::parse("100").unwrap().count(b"1200.0").unwrap(), 12);
+        assert_eq!(
+            Step::parse("0.00001")
+                .unwrap()
+                .count(b"3.78826000")
+                .unwrap(),
+            378_826
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        let tick = Step::parse("0.1").unwrap();
+        for text in [
+            "", ".", "-", "1e5", "1,0", " 1", "1.2.3", "NaN", "0.15", "٣",
+        ] {
+            assert!(
+                tick.count(text.as_bytes()).is_err(),
+                "{text:?} was accepted"
+            );
+        }
+        for text in [
+            "99999999999999999999",
+            "123456789012345678901234567890123456789",
+        ] {
+            assert!(
+                tick.count(text.as_bytes()).is_err(),
+                "{text:?} was accepted"
+            );
+        }
+        for text in ["0", "-1", "x", ""] {
+            assert!(Step::parse(text).is_err(), "{text:?} was accepted");
+        }
+        let message = tick.count(b"61496.55").unwrap_err().to_string();
+        assert_eq!(message, "\"61496.55\" is not a multiple of the step 0.1");
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trips(mantissa in 1i64..100_000, places in 0u32..9, n in -1_000_000_000i64..1_000_000_000) {
+            let text = Step { mantissa, places }.to_string();
+            let step = Step::parse(&text).unwrap();
+            let value = Step { mantissa: 1, places };
+            let total = i128::from(mantissa) * i128::from(n);
+            let sign = if total < 0 { "-" } else { "" };
+            let digits = format!("{:0width$}", total.unsigned_abs(), width = places as usize + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - places as usize);
+            let decimal = format!("{sign}{whole}.{fraction}");
+            prop_assert_eq!(step.count(decimal.as_bytes()).unwrap(), n);
+            prop_assert!(value.count(decimal.as_bytes()).is_ok());
+        }
+    }
+}

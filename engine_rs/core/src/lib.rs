@@ -1,0 +1,10 @@
+//! Cobalt's trading kernel. Pure Rust: nothing here knows Python, reads a wall clock or a global
+//! random source; clocks and seeds are passed in.
+
+pub mod decimal;
+pub mod error;
+pub mod event;
+pub mod instrument;
+
+pub use error::{Error, Result};
+pub use event::{Event, EventKind, Side};

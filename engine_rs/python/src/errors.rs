@@ -1,0 +1,14 @@
+//! The one conversion from core errors to Python exceptions.
+
+use cobalt_core::Error;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+/// The Python exception that says what the core error says.
+pub fn to_py(error: Error) -> PyErr {
+    match error {
+        Error::Invalid { .. } | Error::NotOnStep { .. } => PyValueError::new_err(error.to_string()),
+        Error::Io { .. } => PyOSError::new_err(error.to_string()),
+        _ => PyRuntimeError::new_err(error.to_string()),
+    }
+}
