@@ -13,6 +13,7 @@ pub mod ladder;
 pub mod money;
 pub mod order;
 pub mod portfolio;
+pub mod testnet;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, Side};
