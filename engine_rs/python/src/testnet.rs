@@ -80,11 +80,7 @@ impl Testnet {
 
     /// Runs on until a stream holds `rows_min` rows; all rows made since the last call, `None` at
     /// the end.
-    fn next_batches<'py>(
-        &mut self,
-        py: Python<'py>,
-        rows_min: usize,
-    ) -> Option<Vec<Batch<'py>>> {
+    fn next_batches<'py>(&mut self, py: Python<'py>, rows_min: usize) -> Option<Vec<Batch<'py>>> {
         let inner = &mut self.inner;
         let batches = py.detach(|| inner.next_batches(rows_min))?;
         let wrap = |batch: cobalt_core::testnet::Batch| {

@@ -118,7 +118,10 @@ impl Feed {
         self.touch = [book.best(Side::Bid), book.best(Side::Ask)];
         let levels: Vec<_> = [Side::Bid, Side::Ask]
             .into_iter()
-            .flat_map(|side| book.levels(side).map(move |(px, qty)| (side as u8, px, qty)))
+            .flat_map(|side| {
+                book.levels(side)
+                    .map(move |(px, qty)| (side as u8, px, qty))
+            })
             .collect();
         self.update_id_published = self.update_id;
         let ids = (self.update_id, SEQ_NONE);

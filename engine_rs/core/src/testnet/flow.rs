@@ -21,6 +21,7 @@
 use super::fair::{FairPrice, Reverting};
 use super::matching::{MatchingEngine, OrderId, opposite};
 use super::random::Random;
+use crate::error::{Error, Result};
 use crate::event::Side;
 
 /// What an actor does.
@@ -62,8 +63,11 @@ pub struct FlowParams {
     pub market_offspring: (f64, f64),
     /// Time constant of the excitement, in seconds.
     pub market_memory_s: f64,
-    /// Actions of makers and arbitrageurs for each tick that the touch is off.
-    pub requote_rate: f64,
+    /// Orders that makers place for each unit that the touch lags, as a share of the price: the rate
+    /// goes with the money at stake, whatever the tick.
+    pub join_rate: f64,
+    /// The same of overtaken quotes pulled or taken.
+    pub pull_rate: f64,
     /// Share of overtaken quotes that arbitrageurs take before they are pulled.
     pub arbitrage_share: f64,
     /// Half the spread that makers ask for at mean volatility, in ticks.
@@ -92,22 +96,23 @@ pub struct FlowParams {
 impl Default for FlowParams {
     fn default() -> Self {
         Self {
-            limit_rate: 260.0,
-            cancel_rate: 0.08,
+            limit_rate: 320.0,
+            cancel_rate: 0.07,
             market_rate: 1.2,
             market_offspring: (0.55, 0.15),
             market_memory_s: 1.5,
-            requote_rate: 12.0,
-            arbitrage_share: 0.35,
+            join_rate: 8e6,
+            pull_rate: 30e6,
+            arbitrage_share: 0.1,
             half_spread_ticks: 0.3,
-            distance: 0.6e-4,
+            distance: 0.8e-4,
             distance_exponent: 1.1,
             distance_max: 50e-4,
-            limit_qty_min: 0.02,
+            limit_qty_min: 0.06,
             limit_qty_exponent: 1.6,
-            market_qty_min: 0.004,
+            market_qty_min: 0.01,
             market_qty_exponent: 1.5,
-            qty_max: 20.0,
+            qty_max: 50.0,
             deviation: (0.1e-4, 20.0),
         }
     }
@@ -122,6 +127,21 @@ impl FlowParams {
             market_rate: usual.market_rate * activity,
             ..usual
         }
+    }
+
+    /// Refuses flow that no book can come from, or that would never end.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(1.0..=100_000.0).contains(&self.limit_rate) {
+            let expected = "between 1 and 100000 limit orders a second";
+            return Err(Error::invalid("activity", expected, self.limit_rate));
+        }
+        let (own, other) = self.market_offspring;
+        if own < 0.0 || other < 0.0 || own + other >= 1.0 {
+            let expected = "shares that sum to less than 1, or orders would breed without end";
+            let found = format!("{own} and {other}");
+            return Err(Error::invalid("market_offspring", expected, found));
+        }
+        Ok(())
     }
 }
 
@@ -152,8 +172,7 @@ pub struct Flow {
     activity: f64,
     /// Where makers want the best bid and the best ask to be.
     frontier: [i64; 2],
-    distance_ticks: f64,
-    distance_ticks_max: f64,
+    mid_ticks: f64,
 }
 
 impl Flow {
@@ -177,8 +196,7 @@ impl Flow {
             excitement: [0.0; 2],
             activity: 1.0,
             frontier: [0, 0],
-            distance_ticks: 1.0,
-            distance_ticks_max: 1.0,
+            mid_ticks: 1.0,
         }
     }
 
@@ -193,8 +211,7 @@ impl Flow {
         let half = self.params.half_spread_ticks * self.activity;
         let bid = whole((mid - half).floor()).max(1);
         self.frontier = [bid, whole((mid + half).ceil()).max(bid + 1)];
-        self.distance_ticks = mid * self.params.distance;
-        self.distance_ticks_max = (mid * self.params.distance_max).min(mid - 1.0);
+        self.mid_ticks = mid;
     }
 
     /// The orders of a book in the making: as many as rest on average.
@@ -238,15 +255,16 @@ impl Flow {
     fn rates(&self, book: &MatchingEngine) -> Rates {
         let params = &self.params;
         #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let (order_count, gaps) = (
-            book.order_count() as f64,
-            [Side::Bid, Side::Ask].map(|side| self.gap(book, side).unsigned_abs() as f64),
-        );
+        let order_count = book.order_count() as f64;
         let base = params.market_rate * self.activity;
         let limit = params.limit_rate * self.activity;
         let cancel = params.cancel_rate * self.activity * order_count;
         let (buy, sell) = (base + self.excitement[0], base + self.excitement[1]);
-        let requote = gaps.map(|ticks| params.requote_rate * ticks);
+        let requote = [Side::Bid, Side::Ask].map(|side| {
+            #[allow(clippy::cast_precision_loss, reason = "gaps are far below 2^52")]
+            let gap = self.gap(book, side) as f64 / self.mid_ticks;
+            gap.max(0.0) * params.pull_rate + (-gap).max(0.0) * params.join_rate
+        });
         Rates {
             limit,
             cancel,
@@ -274,9 +292,8 @@ impl Flow {
             Side::Ask
         };
         let params = self.params;
-        let distance =
-            self.distance_ticks * (self.random.pareto(params.distance_exponent) - 1.0);
-        let distance = whole(distance.min(self.distance_ticks_max));
+        let distance = params.distance * (self.random.pareto(params.distance_exponent) - 1.0);
+        let distance = whole(distance.min(params.distance_max) * self.mid_ticks);
         let px = (self.frontier[index(side)] + outward(side) * distance).max(1);
         self.limit(side, px)
     }
@@ -311,7 +328,8 @@ impl Flow {
         let Some(quote) = overtaken else {
             // Makers undercut one another step by step: any price of the gap may be next.
             let ticks = self.random.below(gap.unsigned_abs().max(1)).cast_signed();
-            return self.limit(side, frontier + outward(side) * ticks);
+            let px = frontier + outward(side) * ticks;
+            return self.limit(side, not_crossing(book, side, px));
         };
         if self.random.chance(self.params.arbitrage_share) {
             let params = self.params;
@@ -333,6 +351,15 @@ impl Flow {
     fn size(&mut self, least: f64, exponent: f64) -> i64 {
         let units = (least * self.random.pareto(exponent)).min(self.params.qty_max);
         whole(units * self.lots_per_unit).max(1)
+    }
+}
+
+/// The price, or the best one that does not trade at once: makers post only.
+fn not_crossing(book: &MatchingEngine, side: Side, px: i64) -> i64 {
+    match (book.best(opposite(side)), side) {
+        (Some((best, _)), Side::Ask) => px.max(best + 1),
+        (Some((best, _)), _) => px.min(best - 1).max(1),
+        (None, _) => px,
     }
 }
 

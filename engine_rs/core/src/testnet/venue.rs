@@ -145,10 +145,19 @@ impl Venue {
 }
 
 fn check(params: &VenueParams, px: f64) -> Result<()> {
+    params.flow.check()?;
     let tick = params.tick.to_f64();
-    if px / tick < 1000.0 {
-        let expected = format!("at most a thousandth of the price {px}");
+    if !(px > 0.0 && px <= 1e9) {
+        let expected = "a price above 0 and up to 1e9";
+        return Err(Error::invalid("px_start", expected, px));
+    }
+    if !(1e3..=1e12).contains(&(px / tick)) {
+        let expected = format!("a thousandth of the price {px} or less, down to a 1e-12th");
         return Err(Error::invalid("tick", expected, params.tick));
+    }
+    if !(1e-9..=1e3).contains(&params.lot.to_f64()) {
+        let expected = "between 1e-9 and 1000 base units";
+        return Err(Error::invalid("lot", expected, params.lot));
     }
     if params.depth_every_ns < STEP_NS || params.depth_every_ns % STEP_NS != 0 {
         let expected = "a multiple of 10 ms";
