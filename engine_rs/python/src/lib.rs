@@ -1,7 +1,12 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod book;
 mod errors;
 mod events;
+mod kernel;
+mod numbers;
+mod records;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -9,5 +14,13 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    events::register(m)
+    events::register(m)?;
+    m.add_class::<kernel::Kernel>()?;
+    m.add_class::<book::Book>()?;
+    m.add_class::<records::Order>()?;
+    m.add_class::<records::Fill>()?;
+    m.add_class::<records::Bar>()?;
+    m.add_class::<records::Trade>()?;
+    m.add_class::<records::Gap>()?;
+    Ok(())
 }
