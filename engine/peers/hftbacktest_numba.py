@@ -21,6 +21,20 @@ _TO_THE_END_NS = 10**18
 
 
 @njit
+def _collect(hbt, raw):  # type: ignore[no-untyped-def]
+    """What became of each order, by order id from 1."""
+    for i in range(len(raw)):
+        order = hbt.orders(0).get(np.uint64(i + 1))
+        if order is None:
+            continue
+        raw[i].status = order.status
+        raw[i].exec_px_ticks = order.exec_price_tick
+        raw[i].exec_qty = order.exec_qty
+        raw[i].ts_exchange_ns = order.exch_timestamp
+        raw[i].maker = order.arr[0].maker
+
+
+@njit
 def send_commands(hbt, commands, px, qty, sent, raw):  # type: ignore[no-untyped-def]
     """Sends each command at its time; returns how many were reached. Fills `sent` and `raw` in place."""
     hbt.elapse(1)
@@ -49,13 +63,37 @@ def send_commands(hbt, commands, px, qty, sent, raw):  # type: ignore[no-untyped
             return i
         sent[i] = True
     hbt.elapse(_TO_THE_END_NS)
-    for i in range(len(raw)):
-        order = hbt.orders(0).get(np.uint64(i + 1))
-        if order is None:
-            continue
-        raw[i].status = order.status
-        raw[i].exec_px_ticks = order.exec_price_tick
-        raw[i].exec_qty = order.exec_qty
-        raw[i].ts_exchange_ns = order.exch_timestamp
-        raw[i].maker = order.arr[0].maker
+    _collect(hbt, raw)
     return len(commands)
+
+
+@njit
+def quote_each_second(hbt, begin_ns, interval_ns, ticks_per_quote, qty, tops, raw):  # type: ignore[no-untyped-def]
+    """Looks at the book each `interval_ns`; each `ticks_per_quote` looks, cancels and quotes anew at the touch.
+
+    Fills `tops` (looks, 2) with best bid and ask in ticks, and `raw` with the orders; returns looks and orders.
+    """
+    hbt.elapse(1)
+    hbt.elapse(begin_ns - hbt.current_timestamp)
+    looks = 0
+    submitted = 0
+    while looks < len(tops):
+        depth = hbt.depth(0)
+        tops[looks, 0] = depth.best_bid_tick
+        tops[looks, 1] = depth.best_ask_tick
+        if looks % ticks_per_quote == 0:
+            for order_id in range(max(1, submitted - 1), submitted + 1):
+                order = hbt.orders(0).get(np.uint64(order_id))
+                if order is not None and order.cancellable:
+                    hbt.cancel(0, np.uint64(order_id), False)
+            tick = depth.tick_size
+            bid, ask = depth.best_bid_tick * tick, depth.best_ask_tick * tick
+            hbt.submit_buy_order(0, np.uint64(submitted + 1), bid, qty, 1, 0, False)
+            hbt.submit_sell_order(0, np.uint64(submitted + 2), ask, qty, 1, 0, False)
+            submitted += 2
+        looks += 1
+        if hbt.elapse(interval_ns) != 0:
+            break
+    hbt.elapse(_TO_THE_END_NS)
+    _collect(hbt, raw)
+    return looks, submitted
