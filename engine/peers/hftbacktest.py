@@ -11,7 +11,7 @@ Where the meaning could differ from ours:
   is longer than ours, and rows per second mean something only when counted on our rows.
 - Messages. hftbacktest applies a venue message row by row and may fill an order between two rows of it; no
   level appears twice in a message, so a price that is best in between was best before or is best after.
-- Snapshots. A clear of both sides comes before the levels. Deltas that the snapshot already contains, and
+- Snapshots. A clear of both sides comes before the levels of every snapshot but the first. Deltas that the snapshot already contains, and
   rows before the first snapshot, are left out: hftbacktest has no sequence check that would skip them.
 - Rows without a level (side none) say nothing that it could use and are left out.
 - Numbers. Prices and quantities become the float nearest to their decimal text, as its own converters do.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,8 @@ def _depth_rows(depth: NDArray[np.void], instrument: Instrument) -> NDArray[np.v
     kind = np.where(is_snapshot, DEPTH_SNAPSHOT_EVENT, DEPTH_EVENT)
     side = np.where(depth["side"] == _BID, BUY_EVENT, SELL_EVENT)
     out = _rows(depth, (kind | side).astype(np.uint64), instrument)
-    starts = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))
+    # The first snapshot meets an empty book; clearing it would only cost time.
+    starts = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))[1:]
     clears = np.zeros(len(starts), out.dtype)
     clears["ev"] = DEPTH_CLEAR_EVENT
     clears["exch_ts"] = out["exch_ts"][starts]
@@ -166,12 +168,19 @@ class Setup:
     taker_fee: float = 0.0
 
 
-def backtest(data: NDArray[np.void], instrument: Instrument, setup: Setup) -> Any:
+def backtest(
+    data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
+) -> Any:
     """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no partial fills.
 
-    `data` must outlive the backtest, which reads it in place.
+    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data, which is
+    the faster of the two. `data` must outlive the backtest, which reads it in place.
     """
-    from hftbacktest import BacktestAsset, HashMapMarketDepthBacktest
+    from hftbacktest import (
+        BacktestAsset,
+        HashMapMarketDepthBacktest,
+        ROIVectorMarketDepthBacktest,
+    )
 
     asset = BacktestAsset().data([data])
     size = float(instrument.contract_size)
@@ -185,7 +194,11 @@ def backtest(data: NDArray[np.void], instrument: Instrument, setup: Setup) -> An
         .lot_size(float(instrument.lot))
         .last_trades_capacity(0)
     )
-    return HashMapMarketDepthBacktest([asset])
+    if book == "hashmap":
+        return HashMapMarketDepthBacktest([asset])
+    px = data["px"][data["px"] > 0]
+    asset = asset.roi_lb(float(px.min())).roi_ub(float(px.max()))
+    return ROIVectorMarketDepthBacktest([asset])
 
 
 @dataclass(frozen=True)
@@ -228,6 +241,105 @@ def run_commands(
     )
     hbt.close()
     return outcome
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """The benchmark's strategy, the same on every engine.
+
+    From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
+    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots` post-only
+    at the best bid and ask.
+    """
+
+    begin_ns: int
+    interval_ns: int
+    looks: int
+    looks_per_quote: int
+    qty_lots: int
+
+    @property
+    def orders(self) -> int:
+        """How many orders it sends."""
+        return 2 * -(-self.looks // self.looks_per_quote)
+
+
+@dataclass(frozen=True)
+class QuotingRun:
+    """One run of the benchmark's strategy.
+
+    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`: `RESULT_DTYPE`.
+    `bids`, `asks`: the strategy's book at the end, quantity in lots by price in ticks.
+    """
+
+    seconds: float
+    tops: NDArray[np.int64]
+    orders: NDArray[np.void]
+    bids: dict[int, int]
+    asks: dict[int, int]
+
+
+def run_quoting(
+    data: NDArray[np.void], instrument: Instrument, setup: Setup, plan: Quoting, *, book: str
+) -> QuotingRun:
+    """Runs the benchmark's strategy; `seconds` is the loop alone, without building and reading out."""
+    from engine.peers import hftbacktest_numba as kernels
+
+    hbt = backtest(data, instrument, setup, book=book)
+    tops = np.zeros((plan.looks, 2), np.int64)
+    raw = np.zeros(plan.orders, kernels.RAW_RESULT_DTYPE)
+    qty = float(_floats(np.array([plan.qty_lots]), instrument.lot)[0])
+    started = time.perf_counter()
+    looks = kernels.quote(
+        hbt, plan.begin_ns, plan.interval_ns, plan.looks_per_quote, qty, tops, raw
+    )
+    seconds = time.perf_counter() - started
+    if looks != plan.looks:
+        raise RuntimeError(f"hftbacktest stopped at look {looks} of {plan.looks}")
+    bids, asks = _levels(hbt, instrument, book)
+    hbt.close()
+    return QuotingRun(seconds, tops, _results(raw, float(instrument.lot)), bids, asks)
+
+
+def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> QuotingRun:
+    """Plays the rows to their end without a strategy; both of its books are kept up to date."""
+    from engine.peers import hftbacktest_numba as kernels
+
+    hbt = backtest(data, instrument, Setup(), book=book)
+    started = time.perf_counter()
+    kernels.play(hbt)
+    seconds = time.perf_counter() - started
+    bids, asks = _levels(hbt, instrument, book)
+    hbt.close()
+    no_orders = np.zeros(0, orders_.RESULT_DTYPE)
+    return QuotingRun(seconds, np.zeros((0, 2), np.int64), no_orders, bids, asks)
+
+
+def _levels(hbt: Any, instrument: Instrument, book: str) -> tuple[dict[int, int], dict[int, int]]:
+    """All levels of the strategy's book."""
+    depth = hbt.depth(0)
+    tick, lot = float(instrument.tick), float(instrument.lot)
+    if book == "vector":
+        sides = []
+        for levels in (depth.bid_depth, depth.ask_depth):
+            held = np.flatnonzero(levels > lot / 2)
+            lots = np.rint(levels[held] / lot).astype(np.int64)
+            sides.append(dict(zip((held + depth.roi_lb_tick).tolist(), lots.tolist(), strict=True)))
+        return sides[0], sides[1]
+    events = depth.snapshot()
+    ticks = np.rint(events["px"] / tick).astype(np.int64)
+    lots = np.rint(events["qty"] / lot).astype(np.int64)
+    is_bid = events["ev"] & _buy_flag() != 0
+    depth.snapshot_free(events)
+    bids = dict(zip(ticks[is_bid].tolist(), lots[is_bid].tolist(), strict=True))
+    asks = dict(zip(ticks[~is_bid].tolist(), lots[~is_bid].tolist(), strict=True))
+    return bids, asks
+
+
+def _buy_flag() -> int:
+    from hftbacktest import BUY_EVENT
+
+    return int(BUY_EVENT)
 
 
 _STATUS = {0: "new", 1: "new", 2: "expired", 3: "filled", 4: "cancelled", 6: "rejected"}

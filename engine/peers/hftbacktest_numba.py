@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hftbacktest.order import CANCELED, FILLED, MARKET
+from hftbacktest.order import GTX, LIMIT
 from numba import njit
 
 RAW_RESULT_DTYPE = np.dtype(
@@ -68,32 +68,36 @@ def send_commands(hbt, commands, px, qty, sent, raw):  # type: ignore[no-untyped
 
 
 @njit
-def quote_each_second(hbt, begin_ns, interval_ns, ticks_per_quote, qty, tops, raw):  # type: ignore[no-untyped-def]
-    """Looks at the book each `interval_ns`; each `ticks_per_quote` looks, cancels and quotes anew at the touch.
-
-    Fills `tops` (looks, 2) with best bid and ask in ticks, and `raw` with the orders; returns looks and orders.
-    """
+def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, tops, raw):  # type: ignore[no-untyped-def]
+    """The benchmark's strategy; returns the looks taken. Fills `tops` and `raw` in place."""
     hbt.elapse(1)
-    hbt.elapse(begin_ns - hbt.current_timestamp)
+    if hbt.elapse(begin_ns - hbt.current_timestamp) != 0:
+        return 0
     looks = 0
     submitted = 0
     while looks < len(tops):
         depth = hbt.depth(0)
         tops[looks, 0] = depth.best_bid_tick
         tops[looks, 1] = depth.best_ask_tick
-        if looks % ticks_per_quote == 0:
+        if looks % looks_per_quote == 0:
             for order_id in range(max(1, submitted - 1), submitted + 1):
                 order = hbt.orders(0).get(np.uint64(order_id))
                 if order is not None and order.cancellable:
                     hbt.cancel(0, np.uint64(order_id), False)
-            tick = depth.tick_size
-            bid, ask = depth.best_bid_tick * tick, depth.best_ask_tick * tick
-            hbt.submit_buy_order(0, np.uint64(submitted + 1), bid, qty, 1, 0, False)
-            hbt.submit_sell_order(0, np.uint64(submitted + 2), ask, qty, 1, 0, False)
+            bid, ask = depth.best_bid, depth.best_ask
+            hbt.submit_buy_order(0, np.uint64(submitted + 1), bid, qty, GTX, LIMIT, False)
+            hbt.submit_sell_order(0, np.uint64(submitted + 2), ask, qty, GTX, LIMIT, False)
             submitted += 2
         looks += 1
         if hbt.elapse(interval_ns) != 0:
             break
     hbt.elapse(_TO_THE_END_NS)
     _collect(hbt, raw)
-    return looks, submitted
+    return looks
+
+
+@njit
+def play(hbt):  # type: ignore[no-untyped-def]
+    """Plays all rows."""
+    hbt.elapse(1)
+    hbt.elapse(_TO_THE_END_NS)
