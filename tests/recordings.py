@@ -1,7 +1,7 @@
 """Where the raw recordings lie, and what their README says of them.
 
-They are not part of the repository: the environment names their folder, and tests that need them are skipped
-without it.
+They are not part of the repository: the environment names their folder, and tests that need them
+are skipped without it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ needs_recordings = pytest.mark.skipif(
 class Case:
     """One recorded instrument, and facts measured from it by independent means.
 
-    `tick` and `lot` are the finest that occur in the messages: spot books hold a few old orders of more
-    decimals than the venue takes today.
+    `tick` and `lot` are the finest that occur in the messages: spot books hold a few old orders of
+    more decimals than the venue takes today.
     """
 
     id: str

@@ -1,11 +1,12 @@
-"""The independent reader of raw recordings: its own rules on small input, then the recordings themselves."""
+"""The independent reader of raw recordings: its own rules on small input, then the recordings
+themselves.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,16 +16,29 @@ from tests.oracles import binance_reader
 from tests.oracles.binance_reader import FIRST, LAST, RECV_RAISED
 from tests.recordings import CASES, Case, needs_recordings, oracle
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MS = 1_000_000
 
 
-def delta(recv: int, T: int, U: int, u: int, pu: int, b: Any = (), a: Any = ()) -> str:
-    data = {"e": "depthUpdate", "E": T + 1, "T": T, "U": U, "u": u, "pu": pu, "b": b, "a": a}
+def delta(recv: int, event: int, first: int, u: int, pu: int, b: Any = (), a: Any = ()) -> str:
+    data = {
+        "e": "depthUpdate",
+        "E": event + 1,
+        "T": event,
+        "U": first,
+        "u": u,
+        "pu": pu,
+        "b": b,
+        "a": a,
+    }
     return f"{recv} {json.dumps({'stream': 'x@depth@0ms', 'data': data})}"
 
 
-def snapshot(recv: int, T: int, last: int, bids: Any, asks: Any) -> str:
-    return f"{recv} {json.dumps({'lastUpdateId': last, 'E': T + 1, 'T': T, 'bids': bids, 'asks': asks})}"
+def snapshot(recv: int, event: int, last: int, bids: Any, asks: Any) -> str:
+    data = {"lastUpdateId": last, "E": event + 1, "T": event, "bids": bids, "asks": asks}
+    return f"{recv} {json.dumps(data)}"
 
 
 def write(path: Path, text: list[str]) -> Path:
@@ -62,7 +76,10 @@ def test_snapshot_is_joined_and_the_clock_corrected(tmp_path: Path) -> None:
             int(r["kind"]),
             r["ts_event_ns"] // MS,
             r["ts_recv_ns"] // MS,
-            *(int(r[name]) for name in ("px_ticks", "qty_lots", "seq", "prev_seq", "side", "flags")),
+            *(
+                int(r[name])
+                for name in ("px_ticks", "qty_lots", "seq", "prev_seq", "side", "flags")
+            ),
         )
         for r in got.depth
     ]

@@ -1,11 +1,12 @@
 """The same rows and the same orders on hftbacktest, order by order.
 
-What differs is listed in `docs/fidelity.md`; every difference that is known there is asserted here to be
-that and nothing else.
+What differs is listed in `docs/fidelity.md`; every difference that is known there is asserted here
+to be that and nothing else.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
@@ -36,16 +37,18 @@ class Latency:
     response_ns: int
 
     def setup(self) -> peer.Setup:
-        return peer.Setup(
-            self.order_entry_ns, self.response_ns, float(MAKER_FEE), float(TAKER_FEE)
-        )
+        return peer.Setup(self.order_entry_ns, self.response_ns, float(MAKER_FEE), float(TAKER_FEE))
 
 
 TEN_MS = Latency(10_000_000, 10_000_000)
 LATENCIES = [TEN_MS, Latency(1_000_000, 2_000_000), Latency(0, 0), Latency(250_000, 0)]
 
 MADE_UP: Any = SimpleNamespace(kind="linear", tick="0.1", lot="0.001", contract_size="1")
-KINDS = {"BTCUSDT.BINANCE": "spot", "BTCUSDT-PERP.BINANCE": "linear", "BTCUSD-PERP.BINANCE": "inverse"}
+KINDS = {
+    "BTCUSDT.BINANCE": "spot",
+    "BTCUSDT-PERP.BINANCE": "linear",
+    "BTCUSD-PERP.BINANCE": "inverse",
+}
 QTY_LOTS = {
     "BTCUSDT.BINANCE": (200, 50_000),
     "BTCUSDT-PERP.BINANCE": (2, 50),
@@ -95,7 +98,7 @@ def test_both_orders_of_the_rows_survive_conversion() -> None:
     exchange = rows[rows["ev"] & EXCH_EVENT != 0]
     tie = [
         (int(a["local_ts"]), int(b["local_ts"]))
-        for a, b in zip(exchange[:-1], exchange[1:], strict=True)
+        for a, b in itertools.pairwise(exchange)
         if a["exch_ts"] == b["exch_ts"]
     ]
     assert tie and all(before <= after for before, after in tie)

@@ -1,37 +1,43 @@
 """hftbacktest beside Cobalt: rows converted, the same exchange model set up, the same orders sent.
 
-Written against hftbacktest 2.4.4 (`pip install 'cobalt[bench]'`). It is imported inside the functions:
-importing this module needs numpy only.
+Written against hftbacktest 2.4.4 (`pip install 'cobalt[bench]'`). It is imported inside the
+functions: importing this module needs numpy only.
 
 Where the meaning could differ from ours:
 
-- Times. Local order is `ts_recv_ns`, exchange order `ts_event_ns`; rows of equal venue time follow arrival,
-  so that a depth row and a trade of the same millisecond keep the order in which they reached us. Where the
-  two orders disagree, hftbacktest wants a row twice, once for each side (`correct_event_order`): its array
-  is longer than ours, and rows per second mean something only when counted on our rows.
-- Messages. hftbacktest applies a venue message row by row and may fill an order between two rows of it; no
-  level appears twice in a message, so a price that is best in between was best before or is best after.
-- Snapshots. A clear of both sides comes before the levels of every snapshot but the first. Deltas that the snapshot already contains, and
-  rows before the first snapshot, are left out: hftbacktest has no sequence check that would skip them.
+- Times. Local order is `ts_recv_ns`, exchange order `ts_event_ns`; rows of equal venue time follow
+  arrival, so that a depth row and a trade of the same millisecond keep the order in which they
+  reached us. Where the two orders disagree, hftbacktest wants a row twice, once for each side
+  (`correct_event_order`): its array is longer than ours, and rows per second mean something only
+  when counted on our rows.
+- Messages. hftbacktest applies a venue message row by row and may fill an order between two rows of
+  it; no level appears twice in a message, so a price that is best in between was best before or is
+  best after.
+- Snapshots. A clear of both sides comes before the levels of every snapshot but the first. Deltas
+  that the snapshot already contains, and rows before the first snapshot, are left out: hftbacktest
+  has no sequence check that would skip them.
 - Rows without a level (side none) say nothing that it could use and are left out.
-- Numbers. Prices and quantities become the float nearest to their decimal text, as its own converters do.
+- Numbers. Prices and quantities become the float nearest to their decimal text, as its own
+  converters do.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.peers import orders as orders_
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engine.instruments import Instrument
 
 _DELTA, _SNAPSHOT = 1, 2
@@ -61,6 +67,7 @@ def to_hftbacktest(
 
     Raises:
         ValueError: rows out of arrival order, or a row without a venue time.
+
     """
     from hftbacktest.data.validation import correct_event_order, validate_event_order
 
@@ -88,9 +95,9 @@ def _applied(depth: NDArray[np.void]) -> NDArray[np.bool_]:
     first = int(np.argmax(is_snapshot))
     # The book's own update id before each row: the newest of all rows since the last snapshot.
     snapshots = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))
-    keep = is_snapshot.copy()
+    keep: NDArray[np.bool_] = is_snapshot.copy()
     bounds = [*snapshots.tolist(), len(depth)]
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in itertools.pairwise(bounds):
         seq = depth["seq"][begin:end]
         starts = depth["flags"][begin:end] & _FIRST != 0
         newest = np.maximum.accumulate(seq)
@@ -160,7 +167,9 @@ def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.
 
 @dataclass(frozen=True)
 class Setup:
-    """What both engines are told about the exchange; latencies in ns, fees as shares of notional."""
+    """What both engines are told about the exchange; latencies in ns, fees as shares of
+    notional.
+    """
 
     order_entry_ns: int = 10_000_000
     response_ns: int = 10_000_000
@@ -171,10 +180,11 @@ class Setup:
 def backtest(
     data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
 ) -> Any:
-    """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no partial fills.
+    """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no
+    partial fills.
 
-    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data, which is
-    the faster of the two. `data` must outlive the backtest, which reads it in place.
+    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data,
+    which is the faster of the two. `data` must outlive the backtest, which reads it in place.
     """
     from hftbacktest import (
         BacktestAsset,
@@ -205,9 +215,9 @@ def backtest(
 class Outcome:
     """What became of a stream of commands.
 
-    `orders` is one row of `RESULT_DTYPE` an order; `sent` says for each command whether it was sent (a
-    cancel or modification of an order that is not live, or has a request under way, is not). Position in
-    base units or contracts; balance and fees in the settlement asset.
+    `orders` is one row of `RESULT_DTYPE` an order; `sent` says for each command whether it was sent
+    (a cancel or modification of an order that is not live, or has a request under way, is not).
+    Position in base units or contracts; balance and fees in the settlement asset.
     """
 
     orders: NDArray[np.void]
@@ -224,6 +234,7 @@ def run_commands(
 
     Raises:
         RuntimeError: hftbacktest refused a command or ran out of data before the last one.
+
     """
     from engine.peers import hftbacktest_numba as kernels
 
@@ -248,8 +259,8 @@ class Quoting:
     """The benchmark's strategy, the same on every engine.
 
     From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
-    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots` post-only
-    at the best bid and ask.
+    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
+    post-only at the best bid and ask.
     """
 
     begin_ns: int
@@ -268,8 +279,9 @@ class Quoting:
 class QuotingRun:
     """One run of the benchmark's strategy.
 
-    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`: `RESULT_DTYPE`.
-    `bids`, `asks`: the strategy's book at the end, quantity in lots by price in ticks.
+    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`:
+    `RESULT_DTYPE`. `bids`, `asks`: the strategy's book at the end, quantity in lots by price in
+    ticks.
     """
 
     seconds: float
@@ -282,7 +294,9 @@ class QuotingRun:
 def run_quoting(
     data: NDArray[np.void], instrument: Instrument, setup: Setup, plan: Quoting, *, book: str
 ) -> QuotingRun:
-    """Runs the benchmark's strategy; `seconds` is the loop alone, without building and reading out."""
+    """Runs the benchmark's strategy; `seconds` is the loop alone, without building and reading
+    out.
+    """
     from engine.peers import hftbacktest_numba as kernels
 
     hbt = backtest(data, instrument, setup, book=book)

@@ -1,4 +1,6 @@
-"""The parts that run inside hftbacktest's loop, compiled by numba. Imported only with hftbacktest."""
+"""The parts that run inside hftbacktest's loop, compiled by numba. Imported only with
+hftbacktest.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ _TO_THE_END_NS = 10**18
 
 
 @njit
-def _collect(hbt, raw):  # type: ignore[no-untyped-def]
+def _collect(hbt, raw):
     """What became of each order, by order id from 1."""
     for i in range(len(raw)):
         order = hbt.orders(0).get(np.uint64(i + 1))
@@ -35,8 +37,10 @@ def _collect(hbt, raw):  # type: ignore[no-untyped-def]
 
 
 @njit
-def send_commands(hbt, commands, px, qty, sent, raw):  # type: ignore[no-untyped-def]
-    """Sends each command at its time; returns how many were reached. Fills `sent` and `raw` in place."""
+def send_commands(hbt, commands, px, qty, sent, raw):
+    """Sends each command at its time; returns how many were reached. Fills `sent` and `raw` in
+    place.
+    """
     hbt.elapse(1)
     for i in range(len(commands)):
         command = commands[i]
@@ -68,7 +72,7 @@ def send_commands(hbt, commands, px, qty, sent, raw):  # type: ignore[no-untyped
 
 
 @njit
-def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, tops, raw):  # type: ignore[no-untyped-def]
+def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, tops, raw):
     """The benchmark's strategy; returns the looks taken. Fills `tops` and `raw` in place."""
     hbt.elapse(1)
     if hbt.elapse(begin_ns - hbt.current_timestamp) != 0:
@@ -97,7 +101,7 @@ def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, tops, raw):  # type:
 
 
 @njit
-def play(hbt):  # type: ignore[no-untyped-def]
+def play(hbt):
     """Plays all rows."""
     hbt.elapse(1)
     hbt.elapse(_TO_THE_END_NS)

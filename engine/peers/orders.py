@@ -1,17 +1,21 @@
 """A stream of order commands that two engines can be given alike.
 
 Commands carry absolute prices and local times that were worked out beforehand, so that what one
-engine does with an order cannot change what is asked of it next. Prices follow the local book at the
-moment of the command: that of a dict, rebuilt here from the rows, not of any engine under test.
+engine does with an order cannot change what is asked of it next. Prices follow the local book at
+the moment of the command: that of a dict, rebuilt here from the rows, not of any engine under test.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 SUBMIT, CANCEL, MODIFY = 0, 1, 2
 BUY, SELL = 1, -1
@@ -31,9 +35,9 @@ COMMAND_DTYPE = np.dtype(
     ],
     align=True,
 )
-"""One command. `ts_ns`: our clock when the strategy sends it. `order_id` counts from 1 in the order of
-submission. `px_ticks` is 0 for market orders and cancels, `qty_lots` is 0 for cancels. `tif` uses
-hftbacktest's numbers: 0 good till cancelled, 1 post-only, 3 immediate or cancel."""
+"""One command. `ts_ns`: our clock when the strategy sends it. `order_id` counts from 1 in the order
+of submission. `px_ticks` is 0 for market orders and cancels, `qty_lots` is 0 for cancels. `tif`
+uses hftbacktest's numbers: 0 good till cancelled, 1 post-only, 3 immediate or cancel."""
 
 RESULT_DTYPE = np.dtype(
     [
@@ -46,14 +50,16 @@ RESULT_DTYPE = np.dtype(
     ]
 )
 """What became of one order. `status`: new (resting), filled, cancelled, expired, rejected.
-`ts_exchange_ns`: the exchange's clock at the last change of status. Price and quantity are 0 and `maker` is
-False unless filled."""
+`ts_exchange_ns`: the exchange's clock at the last change of status. Price and quantity are 0 and
+`maker` is False unless filled."""
 
 _FIRST, _SNAPSHOT, _BID = 1, 2, 1
 
 
 def tops(depth: NDArray[np.void], times_ns: list[int]) -> Iterator[tuple[int, int] | None]:
-    """Best bid and ask in ticks known locally at each of the ascending times; None before there are both."""
+    """Best bid and ask in ticks known locally at each of the ascending times; None before there are
+    both.
+    """
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
     columns = ("ts_recv_ns", "px_ticks", "qty_lots", "kind", "side", "flags")
@@ -87,10 +93,11 @@ def random_commands(
 ) -> NDArray[np.void]:
     """`count` commands at random times over the recording, as an array of `COMMAND_DTYPE`.
 
-    Orders are limits inside, at and behind the touch or through it, post-only, immediate-or-cancel and
-    market, on both sides, of `qty_lots` (least, most); about a quarter of the commands are cancels and
-    `modify_share` are modifications of a recent order, live or not. The first command comes after the
-    snapshot, the last early enough for its fill to be seen. Same arguments, same commands.
+    Orders are limits inside, at and behind the touch or through it, post-only, immediate-or-cancel
+    and market, on both sides, of `qty_lots` (least, most); about a quarter of the commands are
+    cancels and `modify_share` are modifications of a recent order, live or not. The first command
+    comes after the snapshot, the last early enough for its fill to be seen. Same arguments, same
+    commands.
     """
     rng = random.Random(seed)
     begin = int(depth["ts_recv_ns"][depth["kind"] == _SNAPSHOT][0])
@@ -142,7 +149,9 @@ def _submit(
 
 
 def _price(rng: random.Random, top: tuple[int, int], side: int) -> int:
-    """A limit price: at the touch, inside the spread where there is room, behind it, or through it."""
+    """A limit price: at the touch, inside the spread where there is room, behind it, or through
+    it.
+    """
     bid, ask = top
     own, other = (bid, ask) if side == BUY else (ask, bid)
     where = rng.choices(("touch", "inside", "behind", "through"), (40, 15, 30, 15))[0]

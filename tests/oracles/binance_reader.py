@@ -2,8 +2,8 @@
 
 It shares no code with the importer, so that a mistake would have to be made twice to stay unseen.
 Input is one `<local receive time, ns> <the venue's JSON message>` a line, gzip or plain. Output is
-one numpy array of `engine.EVENT_DTYPE` a data kind, rows in arrival order, plus the venue's own best
-bid and ask, which the naive `DictBook` is held against.
+one numpy array of `engine.EVENT_DTYPE` a data kind, rows in arrival order, plus the venue's own
+best bid and ask, which the naive `DictBook` is held against.
 
 Known limits: every line must be sound, and exactly one snapshot is expected (in the first file).
 """
@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine import EVENT_DTYPE, SEQ_NONE, TS_NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 DELTA, SNAPSHOT, TRADE, OFF_BOOK_TRADE, QUOTE = 1, 2, 3, 4, 5
 SIDE_NONE, BID, ASK = 0, 1, 2
@@ -192,8 +194,8 @@ def join(
 ) -> tuple[list[Message], int]:
     """Depth messages with the snapshot in its place, and the number of sequence gaps.
 
-    Of the first `before_snapshot` deltas, which arrived before it, those that reach beyond the snapshot
-    wait for it: they come after it, with their receive time raised to its arrival.
+    Of the first `before_snapshot` deltas, which arrived before it, those that reach beyond the
+    snapshot wait for it: they come after it, with their receive time raised to its arrival.
     """
     if snapshot is None:
         return deltas, 0

@@ -1,24 +1,28 @@
 """A simulated exchange of the plainest kind, to hold the product's and hftbacktest's against.
 
-One instrument, dicts for books, a list for live orders, every rule written out. The rules: an order reaches
-the exchange `order_entry_ns` after it was sent, its response reaches us `response_ns` after the exchange
-acted; a resting order queues behind what its price shows on arrival; a change of that level lowers the
-queue to at most the new size; a trade at its price by the other side's aggressor lowers it by the trade, and
-below zero the order fills whole; a trade beyond its price, or the other side's best at or beyond it, fills it
-whole; an order that can trade on arrival fills whole at the other side's best, or expires if post-only.
-At one instant: our data, order responses, exchange data, order arrivals, then the strategy.
+One instrument, dicts for books, a list for live orders, every rule written out. The rules: an order
+reaches the exchange `order_entry_ns` after it was sent, its response reaches us `response_ns` after
+the exchange acted; a resting order queues behind what its price shows on arrival; a change of that
+level lowers the queue to at most the new size; a trade at its price by the other side's aggressor
+lowers it by the trade, and below zero the order fills whole; a trade beyond its price, or the other
+side's best at or beyond it, fills it whole; an order that can trade on arrival fills whole at the
+other side's best, or expires if post-only. At one instant: our data, order responses, exchange
+data, order arrivals, then the strategy.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.peers.orders import BUY, CANCEL, GTC, IOC, MARKET, POST_ONLY, RESULT_DTYPE, SUBMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DELTA, SNAPSHOT, TRADE = 1, 2, 3
 BID, ASK = 1, 2
@@ -70,17 +74,18 @@ class Exchange:
             levels[px] = qty
         else:
             levels.pop(px, None)
-        # Searching all levels for the best is slow; only a change at or beyond the best can move it.
+        # Searching all levels for the best is slow; only a change at or beyond the best can move
+        # it.
         if side == BID and px >= self.best_bid:
             self.best_bid = max(self.bids, default=NO_BID)
         if side == ASK and px <= self.best_ask:
             self.best_ask = min(self.asks, default=NO_ASK)
-        for order in [o for o in self.live.values() if o.px == px and (o.side == BUY) == (side == BID)]:
+        for order in [
+            o for o in self.live.values() if o.px == px and (o.side == BUY) == (side == BID)
+        ]:
             order.ahead = min(order.ahead, qty)
         for order in list(self.live.values()):
-            reached = (
-                order.px >= self.best_ask if order.side == BUY else order.px <= self.best_bid
-            )
+            reached = order.px >= self.best_ask if order.side == BUY else order.px <= self.best_bid
             if reached:
                 self._fill(order, order.px, ts_ns, maker=True)
 
@@ -109,7 +114,9 @@ class Exchange:
         self._close(order, "cancelled", ts_ns)
 
     def modify(self, order_id: int, px: int, qty: int, ts_ns: int) -> None:
-        """A change of price or quantity arrives; only a smaller quantity keeps the place in the queue."""
+        """A change of price or quantity arrives; only a smaller quantity keeps the place in the
+        queue.
+        """
         order = self.live.get(order_id)
         if order is None:
             self._respond(order_id, "refused", ts_ns)
@@ -187,8 +194,8 @@ def run(
 ) -> Result:
     """Plays the rows against the commands. `depth` must hold only what our book applies.
 
-    `requeue_keeps_qty`: a modification that costs the place in the queue changes the price but not the
-    quantity, as hftbacktest 2.4.4 does.
+    `requeue_keeps_qty`: a modification that costs the place in the queue changes the price but not
+    the quantity, as hftbacktest 2.4.4 does.
     """
     exchange = Exchange(response_ns, requeue_keeps_qty=requeue_keeps_qty)
     arrivals: deque[tuple[int, np.void]] = deque()

@@ -12,7 +12,9 @@ from engine.peers.orders import CANCEL, MODIFY, SUBMIT
 
 
 def differences(left: np.ndarray, right: np.ndarray, fields: tuple[str, ...] = ()) -> list[str]:
-    """One line for each order whose outcome (`RESULT_DTYPE`) differs in any (of the given) fields."""
+    """One line for each order whose outcome (`RESULT_DTYPE`) differs in any (of the given)
+    fields.
+    """
     assert left["order_id"].tolist() == right["order_id"].tolist()
     names = fields or left.dtype.names
     unequal = np.zeros(len(left), bool)
@@ -36,7 +38,9 @@ def requeued_with_new_qty(commands: np.ndarray, sent: np.ndarray) -> set[int]:
 
 @dataclass(frozen=True)
 class Account:
-    """Exact sums over the fills: position in quantity units, balance and fees in the settlement asset."""
+    """Exact sums over the fills: position in quantity units, balance and fees in the settlement
+    asset.
+    """
 
     position: Decimal
     balance: Decimal
@@ -48,9 +52,10 @@ def account(
 ) -> Account:
     """The account that the filled orders leave behind, worked out in decimals.
 
-    A fill of quantity q at price p is worth q·p·size in the quote asset (spot, linear) or q·size/p in the base
-    asset (inverse). The balance is hftbacktest's: minus that value for a buy, plus for a sale, of every kind of
-    contract (for an inverse one the cash flow has the other sign, which it turns when it works out equity).
+    A fill of quantity q at price p is worth q·p·size in the quote asset (spot, linear) or q·size/p
+    in the base asset (inverse). The balance is hftbacktest's: minus that value for a buy, plus for
+    a sale, of every kind of contract (for an inverse one the cash flow has the other sign, which it
+    turns when it works out equity).
     """
     tick, lot = Decimal(instrument.tick), Decimal(instrument.lot)
     size = Decimal(instrument.contract_size)

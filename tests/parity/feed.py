@@ -1,7 +1,9 @@
-"""A small made-up feed that is hard on an exchange model: many ties, both clocks, jumps through levels.
+"""A small made-up feed that is hard on an exchange model: many ties, both clocks, jumps through
+levels.
 
-It is test material only. Venue times lie on a grid of milliseconds, so that depth, trades and orders often
-share an instant; receive times lag by a random, growing amount, so that the two orders differ.
+It is test material only. Venue times lie on a grid of milliseconds, so that depth, trades and
+orders often share an instant; receive times lag by a random, growing amount, so that the two orders
+differ.
 """
 
 from __future__ import annotations
