@@ -24,11 +24,7 @@ needs_recordings = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Case:
-    """One recorded instrument, and facts measured from it by independent means.
-
-    `tick` and `lot` are the finest that occur in the messages: spot books hold a few old orders of
-    more decimals than the venue takes today.
-    """
+    """One recorded instrument, and facts measured from it by independent means."""
 
     id: str
     market: str
@@ -51,7 +47,7 @@ CASES = [
         "binance_spot",
         "binance_spot/btcusdt_*.gz",
         "0.01",
-        "0.000001",
+        "0.00001",
         1072,
         6495,
         19904,
@@ -61,7 +57,7 @@ CASES = [
         "binance_spot",
         "binance_spot/ethusdt_*.gz",
         "0.01",
-        "0.00001",
+        "0.0001",
         1056,
         6470,
         14515,

@@ -50,7 +50,7 @@ KINDS = {
     "BTCUSD-PERP.BINANCE": "inverse",
 }
 QTY_LOTS = {
-    "BTCUSDT.BINANCE": (200, 50_000),
+    "BTCUSDT.BINANCE": (200, 5_000),
     "BTCUSDT-PERP.BINANCE": (2, 50),
     "BTCUSD-PERP.BINANCE": (1, 30),
 }

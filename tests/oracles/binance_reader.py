@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,16 @@ def steps(text: str, step: Decimal) -> int:
     if count != count.to_integral_value():
         raise ValueError(f"{text!r} is not a multiple of {step}")
     return int(count)
+
+
+def nearest_lots(text: str, lot: Decimal) -> int:
+    """A quantity in whole lots, rounded to the nearest; what is not nothing stays at least one.
+
+    Spot books hold a few old orders of more decimals than today's lot.
+    """
+    qty = Decimal(text)
+    lots = int((qty / lot).to_integral_value(ROUND_HALF_EVEN))
+    return max(lots, 1) if qty else 0
 
 
 def lines(paths: Iterable[Path]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -139,7 +149,10 @@ class _Parser:
 
     def _levels(self, bids: list[list[str]], asks: list[list[str]]) -> list[Level]:
         sides = [(BID, px, qty) for px, qty in bids] + [(ASK, px, qty) for px, qty in asks]
-        return [(side, steps(px, self.tick), steps(qty, self.lot)) for side, px, qty in sides]
+        return [(side, steps(px, self.tick), self._lots(qty)) for side, px, qty in sides]
+
+    def _lots(self, qty: str) -> int:
+        return nearest_lots(qty, self.lot) if self.spot else steps(qty, self.lot)
 
     def _delta(self, ts_recv_ns: int, data: dict[str, Any]) -> Message:
         return Message(
@@ -175,7 +188,7 @@ class _Parser:
             ts_recv_ns=ts_recv_ns,
             seq=data["t"],
             prev_seq=SEQ_NONE,
-            levels=[(aggressor, steps(data["p"], self.tick), steps(data["q"], self.lot))],
+            levels=[(aggressor, steps(data["p"], self.tick), self._lots(data["q"]))],
         )
 
     def _quote(self, ts_recv_ns: int, data: dict[str, Any]) -> Message:

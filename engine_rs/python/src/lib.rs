@@ -1,5 +1,6 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod bench;
 mod errors;
 mod events;
 
@@ -15,5 +16,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
         "release"
     };
     m.add("BUILD_PROFILE", profile)?;
+    bench::register(m)?;
     events::register(m)
 }
