@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
-from engine import _core
-from tests.oracles.binance_reader import SNAPSHOT, DictBook, groups
+from engine import EVENT_DTYPE, SEQ_NONE, _core
+from tests.oracles.binance_reader import DELTA, SNAPSHOT, DictBook, groups
 from tests.parity.feed import random_feed
 from tests.recordings import CASES, Case, needs_recordings, oracle
 
@@ -35,22 +37,23 @@ def test_made_up_feed(seed: int) -> None:
     assert_same_book(depth)
 
 
-def test_levels_far_apart() -> None:
-    depth, _ = random_feed(300, seed=1)
-    depth["px_ticks"][::7] += 1_000_000
-    depth["px_ticks"][::11] -= 9_000
-    moved = depth[depth["side"] == 1]
-    moved["px_ticks"] -= 2_000_000
-    keep = np.concatenate([depth[depth["side"] == 2], moved])
-    one_each = np.sort(keep, order=["ts_event_ns", "seq"])
-    one_each["flags"] |= 3
-    first = one_each["kind"] == SNAPSHOT
-    one_each["flags"][first] = 0
-    one_each["flags"][np.flatnonzero(first)[0]] = 1
-    one_each["flags"][np.flatnonzero(first)[-1]] = 2
-    one_each["seq"] = np.where(first, 0, np.arange(1, len(one_each) + 1))
-    one_each["prev_seq"] = np.where(first, one_each["prev_seq"], one_each["seq"] - 1)
-    assert_same_book(one_each)
+def far_levels(seed: int) -> np.ndarray:
+    """One level a message, most near 100,000 ticks, some millions of ticks away, many removed."""
+    rng = random.Random(seed)
+    rows = [(0, 0, 99_999, 5, 1, SEQ_NONE, 0, SNAPSHOT, 1, 1, 0)]
+    rows += [(0, 0, 100_001, 5, 1, SEQ_NONE, 0, SNAPSHOT, 2, 2, 0)]
+    for seq in range(2, 3000):
+        side = rng.choice((1, 2))
+        away = rng.choice((1, 2, 3, 50, 700, 9_000, 99_998))
+        px = 100_000 - away if side == 1 else 100_000 + away * rng.choice((1, 1, 40))
+        qty = rng.choice((0, 0, 1, 7))
+        rows.append((seq, seq, px, qty, seq, seq - 1, 0, DELTA, side, 3, 0))
+    return np.array(rows, EVENT_DTYPE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_levels_far_apart(seed: int) -> None:
+    assert_same_book(far_levels(seed))
 
 
 @needs_recordings

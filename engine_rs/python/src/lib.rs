@@ -1,8 +1,13 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
 mod bench;
+mod book;
 mod errors;
 mod events;
+mod kernel;
+mod numbers;
+mod records;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -17,5 +22,13 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
-    events::register(m)
+    events::register(m)?;
+    m.add_class::<kernel::Kernel>()?;
+    m.add_class::<book::Book>()?;
+    m.add_class::<records::Order>()?;
+    m.add_class::<records::Fill>()?;
+    m.add_class::<records::Bar>()?;
+    m.add_class::<records::Trade>()?;
+    m.add_class::<records::Gap>()?;
+    Ok(())
 }
