@@ -11,10 +11,14 @@ Number = str | int | float | Decimal
 Side = Literal["bid", "ask"]
 
 __version__: str
+BUILD_PROFILE: str
 EVENT_DTYPE: np.dtype[np.void]
 TS_NONE: int
 SEQ_NONE: int
 
+def replay_book(
+    depth: npt.NDArray[np.void],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
 @final
 class Book:
     """A live view of an instrument's book as received.

@@ -1,5 +1,6 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod bench;
 mod book;
 mod errors;
 mod events;
@@ -14,6 +15,13 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    m.add("BUILD_PROFILE", profile)?;
+    bench::register(m)?;
     events::register(m)?;
     m.add_class::<kernel::Kernel>()?;
     m.add_class::<book::Book>()?;

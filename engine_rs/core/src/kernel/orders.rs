@@ -57,8 +57,8 @@ impl Kernel {
         true
     }
 
-    /// Asks to change price and total quantity of an order, which then queues anew; `false` where it
-    /// is not live as far as we know. A change that breaks the instrument's rules is refused here:
+    /// Asks to change price and total quantity of an order, which then queues anew unless only its
+    /// quantity falls; `false` where it is not live as far as we know. A change that breaks the instrument's rules is refused here:
     /// the order stays as it is and the strategy is told.
     pub fn modify(&mut self, id: u64, px_ticks: i64, qty_lots: i64) -> bool {
         let Some(order) = self.orders.get(&id).copied() else {
