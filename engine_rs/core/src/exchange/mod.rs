@@ -110,7 +110,15 @@ impl SimExchange {
         });
     }
 
+    /// A smaller quantity at the same price keeps the place in the queue; anything else is a cancel
+    /// and a new arrival.
     fn modify(&mut self, id: u64, px_ticks: i64, qty_lots: i64) -> Answer {
+        for side in [Side::Bid, Side::Ask] {
+            let key = Ladder::key(side, px_ticks);
+            if self.side_mut(side).shrink(id, key, qty_lots) {
+                return Answer::Accepted { px_ticks, qty_lots };
+            }
+        }
         if !self.book.is_trusted() {
             return Answer::RequestRejected(RejectCode::BookSuspect);
         }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// How long an order takes to the exchange, and an answer back.
-pub trait LatencyModel: Send {
+pub trait LatencyModel: Send + Sync {
     /// From sending to the matching engine, for an order sent at `ts_local_ns`.
     fn order_entry_ns(&mut self, ts_local_ns: i64) -> i64;
     /// From the matching engine to the strategy, for an answer given at `ts_exchange_ns`.
@@ -53,7 +53,7 @@ pub struct QueuePosition {
 }
 
 /// How the queue ahead of a resting order is estimated from level sizes and trades.
-pub trait QueueModel: Send {
+pub trait QueueModel: Send + Sync {
     /// The order joins a level of this size.
     fn enter(&self, level_lots: i64) -> QueuePosition;
     /// A trade at the order's price.

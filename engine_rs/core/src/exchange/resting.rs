@@ -36,6 +36,16 @@ impl RestingSide {
         Some(self.orders.remove(at))
     }
 
+    /// Lowers (or keeps) the quantity of the order at its price and place in the queue; `false`
+    /// where there is no such order here, or more is asked.
+    pub fn shrink(&mut self, id: u64, key: i64, qty_lots: i64) -> bool {
+        let found = self
+            .orders
+            .iter_mut()
+            .find(|order| order.id == id && order.key == key && order.qty_lots >= qty_lots);
+        found.map(|order| order.qty_lots = qty_lots).is_some()
+    }
+
     /// A level of the venue's book changed its size.
     #[inline]
     pub fn on_depth(&mut self, key: i64, before: i64, after: i64, queue: &dyn QueueModel) {

@@ -266,6 +266,28 @@ fn cancel_and_modify() {
 }
 
 #[test]
+fn only_a_smaller_quantity_at_the_same_price_keeps_the_place() {
+    for (px_ticks, qty_lots, fills_at_once) in
+        [(99, 4, true), (99, 5, true), (99, 6, false), (98, 4, false)]
+    {
+        let mut e = exchange();
+        send(&mut e, 1, Command::New(limit(Side::Bid, 99)));
+        trade(&mut e, Side::Ask, 99, 10);
+        let answer = send(&mut e, 1, Command::Modify { px_ticks, qty_lots });
+        assert_eq!(answer, Answer::Accepted { px_ticks, qty_lots });
+        let mut out = Vec::new();
+        let next = row(EventKind::Trade, Side::Ask, px_ticks, 1, 5);
+        e.on_trade(&next, 9, &mut out);
+        assert_eq!(!out.is_empty(), fills_at_once, "{px_ticks} × {qty_lots}");
+        for report in out {
+            assert!(
+                matches!(report.answer, Answer::Filled { qty_lots: lots, .. } if lots == qty_lots)
+            );
+        }
+    }
+}
+
+#[test]
 fn a_suspect_book_takes_no_orders_and_fills_none() {
     let mut e = exchange();
     send(&mut e, 1, Command::New(limit(Side::Ask, 102)));

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, EventKind, TS_NONE};
 
 /// Rows owned by somebody else: a vector, a numpy array, a mapped file.
-pub trait Batch: Send {
+pub trait Batch: Send + Sync {
     /// The rows, in order of arrival, whole message groups only.
     fn rows(&self) -> &[Event];
 }
