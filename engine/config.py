@@ -1,0 +1,300 @@
+"""The typed configuration of a run, and the checks that answer a slip with the nearest right word.
+
+The defaults here equal those of `conf/backtest.yaml`, which the command line composes; a test holds
+the two together. Nothing in this module reads the wall clock, the environment or the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from omegaconf import DictConfig
+
+    from engine.instruments import Instrument
+
+__all__ = [
+    "ConfigError",
+    "DataConfig",
+    "ExchangeConfig",
+    "FeesConfig",
+    "LatencyConfig",
+    "RunConfig",
+    "RunOptions",
+    "StrategyConfig",
+    "build",
+    "build_strategy_config",
+    "conf_folders",
+    "config_sha256",
+    "did_you_mean",
+    "unknown_key",
+]
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """Something the user wrote cannot be used; the message names it and what to write instead."""
+
+
+@dataclass
+class StrategyConfig:
+    """Which strategy runs, as `module:Class`, and the values of its own typed configuration."""
+
+    target: str = "strategies.market_maker:MarketMaker"
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class DataConfig:
+    """The part of the catalog to replay.
+
+    `start` (inclusive) and `end` (exclusive) are receive times: ISO-8601, taken as UTC where no
+    zone is given, or nanoseconds since the epoch. Null: from the first or to the last event.
+    """
+
+    start: str | None = None
+    end: str | None = None
+    batch_rows: int = 131_072
+
+
+@dataclass
+class ExchangeConfig:
+    """The simulated exchange: queue position model and fill model, in hftbacktest's meaning."""
+
+    queue: str = "risk_averse"
+    fill: str = "no_partial"
+
+
+@dataclass
+class LatencyConfig:
+    """Constant latencies in nanoseconds: order to exchange, and the exchange's answer back."""
+
+    order_entry_ns: int = 10_000_000
+    response_ns: int = 10_000_000
+
+
+@dataclass
+class FeesConfig:
+    """Fees as shares of notional, decimal text; null: those of the instrument definition."""
+
+    maker: str | None = None
+    taker: str | None = None
+
+
+def _default_cash() -> dict[str, str]:
+    return {"USDT": "100000", "USD": "100000", "BTC": "10", "ETH": "100"}
+
+
+@dataclass
+class RunOptions:
+    """Name and folder of a run, the sampling of its equity curve, and its starting balances.
+
+    `name` null: the strategy's; `dir` null: `runs/<UTC time>-<name>/`; `jobs` null: as many
+    processes in a sweep as the machine has processors. `cash` is decimal text by asset.
+    """
+
+    name: str | None = None
+    dir: str | None = None
+    equity_every: str = "1s"
+    cash: dict[str, str] = field(default_factory=_default_cash)
+    jobs: int | None = None
+
+
+@dataclass
+class RunConfig:
+    """Everything a run depends on except the data itself.
+
+    `instrument` maps an instrument id to its definition (see [`engine.instruments.Instrument`]).
+    """
+
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    instrument: dict[str, Any] = field(default_factory=dict)
+    catalog: str = "data_catalog"
+    data: DataConfig = field(default_factory=DataConfig)
+    exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
+    latency: LatencyConfig = field(default_factory=LatencyConfig)
+    fees: FeesConfig = field(default_factory=FeesConfig)
+    run: RunOptions = field(default_factory=RunOptions)
+    seed: int = 7
+
+    def instruments(self) -> list[Instrument]:
+        """The instrument definitions, checked, in the order given."""
+        from engine.instruments import Instrument
+
+        return [Instrument.from_mapping(key, value) for key, value in self.instrument.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain dictionaries, lists and scalars."""
+        return dataclasses.asdict(self)
+
+
+def config_sha256(config: RunConfig) -> str:
+    """The SHA-256 (hex) of what a run's result depends on.
+
+    Where the run is written, what it is called, where the catalog lies and how many processes a
+    sweep uses are left out: none of them can change a result, and the data has its own hash.
+    """
+    content = config.to_dict()
+    del content["catalog"]
+    for key in ("name", "dir", "jobs"):
+        del content["run"][key]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def conf_folders() -> list[Path]:
+    """Where configuration is looked for: `conf` in the working folder, then the packaged one."""
+    packaged = Path(__file__).resolve().parent.parent / "conf"
+    local = Path.cwd() / "conf"
+    return [local, packaged] if local.is_dir() and local.resolve() != packaged else [packaged]
+
+
+def did_you_mean(word: str, choices: Iterable[str], *, show_all: int = 12) -> str:
+    """The end of an error message: the nearest of `choices`, or all of them when they are few.
+
+    Returns text such as `; did you mean 'seed'?`, starting with a semicolon, or an empty string.
+    """
+    known = sorted(set(choices))
+    by_fold = {choice.casefold(): choice for choice in known}
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{by_fold[near[0]]}'?"
+    if known and len(known) <= show_all:
+        return f"; there is {', '.join(known)}"
+    return ""
+
+
+def build(cls: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
+    """An instance of the dataclass `cls` from a mapping, every key and type checked.
+
+    `prefix` is put before a field's name in messages, such as `strategy.config.`. Raises
+    `ConfigError` for an unknown key, a wrong type or a missing value.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    _check_shape(cls, values, prefix)
+    try:
+        schema = OmegaConf.structured(cls)
+        _thaw(schema)
+        merged = OmegaConf.merge(schema, OmegaConf.create(dict(values)))
+        result = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(cls, values, error, prefix)) from error
+    assert isinstance(result, cls)
+    return result
+
+
+def build_strategy_config(cls: type[T], values: Mapping[str, Any]) -> T:
+    """A strategy's typed configuration from `strategy.config`, with the messages of [`build`]."""
+    return build(cls, values, prefix="strategy.config.")
+
+
+def unknown_key(key: str, choices: Iterable[str], prefix: str = "") -> ConfigError:
+    """The error for a key that does not exist, naming the nearest full key that does."""
+    subject, comma, path = prefix.rpartition(", ")
+    hint = did_you_mean(key, choices).replace("did you mean '", f"did you mean '{path}")
+    return ConfigError(f"{subject}{comma}unknown key '{path}{key}'{hint}")
+
+
+def _check_shape(annotation: Any, values: Any, prefix: str) -> None:
+    """Keys exist, and a mapping stands where one belongs and nowhere else."""
+    inner = _strip_optional(annotation)
+    name = prefix.rstrip("., ")
+    fields = typing.get_type_hints(inner) if dataclasses.is_dataclass(inner) else None
+    if fields is not None and not hasattr(values, "items"):
+        if values is None and inner is not annotation:
+            return
+        raise ConfigError(f"{name}: expected keys ({', '.join(fields)}), found {values!r}")
+    if fields is not None:
+        for key, value in values.items():
+            if key not in fields:
+                raise unknown_key(str(key), fields, prefix)
+            _check_shape(fields[key], value, f"{prefix}{key}.")
+    elif typing.get_origin(inner) is dict and hasattr(values, "items"):
+        for key, value in values.items():
+            _check_shape(typing.get_args(inner)[1], value, f"{prefix}{key}.")
+    elif inner in _PLAIN_NAMES and isinstance(values, list | tuple | dict):
+        raise ConfigError(f"{name}: expected {_type_name(annotation)}, found {values!r}")
+
+
+def _thaw(node: DictConfig) -> None:
+    """Lets a frozen dataclass be filled: being frozen is for its users, not for its making."""
+    from omegaconf import DictConfig, OmegaConf
+
+    OmegaConf.set_readonly(node, value=False)
+    for key in node:
+        if not OmegaConf.is_missing(node, key) and isinstance(node[key], DictConfig):
+            _thaw(node[key])
+
+
+def _explain(cls: type, values: Mapping[str, Any], error: Any, prefix: str) -> str:
+    """An OmegaConf error in one line: the parameter, what was expected, what was found."""
+    from omegaconf.errors import MissingMandatoryValue, ValidationError
+
+    path = str(error.full_key or "")
+    name = f"{prefix}{path}"
+    expected = _type_name(_type_at(cls, path))
+    if isinstance(error, MissingMandatoryValue):
+        return f"{name}: a value is needed ({expected})"
+    if isinstance(error, ValidationError) and path:
+        return f"{name}: expected {expected}, found {_value_at(values, path)!r}"
+    first_line = str(error).splitlines()[0]
+    return f"{name}: {first_line}" if name else first_line
+
+
+def _type_at(cls: Any, path: str) -> Any:
+    """The annotation of the field that a dotted path names; `Any` where the schema ends."""
+    current = cls
+    for part in path.split(".") if path else ():
+        current = _strip_optional(current)
+        name = part.partition("[")[0]
+        if dataclasses.is_dataclass(current) and isinstance(current, type):
+            current = typing.get_type_hints(current).get(name, Any)
+        elif typing.get_origin(current) is dict:
+            current = typing.get_args(current)[1]
+        else:
+            return Any
+        if part != name:
+            current = (*typing.get_args(_strip_optional(current)), Any)[0]
+    return current
+
+
+def _strip_optional(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        kept = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
+        return kept[0] if len(kept) == 1 else annotation
+    return annotation
+
+
+_PLAIN_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_TYPE_NAMES = {**_PLAIN_NAMES, list: "a list", dict: "a mapping"}
+
+
+def _type_name(annotation: Any) -> str:
+    inner = _strip_optional(annotation)
+    origin = typing.get_origin(inner) or inner
+    name = _TYPE_NAMES.get(origin) or str(getattr(origin, "__name__", origin))
+    return name if inner is annotation else f"{name} or null"
+
+
+def _value_at(values: Any, path: str) -> Any:
+    """The value that a path such as `a.b[0]` names, as far as it can be followed."""
+    current = values
+    for part in path.replace("[", ".").replace("]", "").split("."):
+        if hasattr(current, "get"):
+            current = current.get(part)
+        elif isinstance(current, list | tuple) and part.isdecimal():
+            current = current[int(part)]
+    return current

@@ -1,0 +1,276 @@
+"""Instrument definitions: one YAML file each, in `conf/instrument/<ID>.yaml`.
+
+A file in the working folder's own `conf/instrument/` goes before a packaged one. Decimals stay text
+here: they become integer ticks and lots in the core, exactly and once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.config import ConfigError, build, conf_folders, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "KINDS",
+    "MARKETS",
+    "Instrument",
+    "instrument_from_exchange_info",
+    "instrument_ids",
+    "load_instrument",
+    "load_instruments",
+    "write_instrument",
+]
+
+KINDS = ("spot", "linear", "inverse")
+MARKETS = ("binance_spot", "binance_usdm", "binance_cm", "testnet")
+
+_ID = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_]+")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DECIMAL_FIELDS = (
+    "tick",
+    "lot",
+    "contract_size",
+    "qty_min",
+    "qty_max",
+    "notional_min",
+    "maker_fee",
+    "taker_fee",
+)
+_POSITIVE_FIELDS = ("tick", "lot", "contract_size", "qty_min", "qty_max")
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What is traded: contract, steps, minimums and fees, as decimal text.
+
+    `tick` is in quote units a price step, `lot` in units of quantity; quantity is in base units,
+    for an inverse instrument in contracts of `contract_size` quote units. `notional_min` is in the
+    quote asset (None: no minimum). Fees are shares of notional, negative for a rebate. `market`
+    picks the decoder of raw recordings and `symbol` is the venue's own name. Raises `ConfigError`
+    for a value that cannot be used.
+    """
+
+    id: str
+    kind: str
+    base: str
+    quote: str
+    tick: str
+    lot: str
+    contract_size: str
+    qty_min: str
+    qty_max: str
+    notional_min: str | None
+    maker_fee: str
+    taker_fee: str
+    market: str
+    symbol: str
+
+    def __post_init__(self) -> None:
+        _check_id(self.id)
+        for name, choices in (("kind", KINDS), ("market", MARKETS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(
+                    f"instrument {self.id}, {name}: expected one of {', '.join(choices)},"
+                    f" found '{value}'{did_you_mean(value, choices, show_all=0)}"
+                )
+        for name in _DECIMAL_FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                self._check_decimal(name, value)
+        if Decimal(self.qty_max) < Decimal(self.qty_min):
+            raise ConfigError(
+                f"instrument {self.id}, qty_max: expected at least qty_min {self.qty_min},"
+                f" found '{self.qty_max}'"
+            )
+
+    @classmethod
+    def from_mapping(cls, instrument_id: str, values: Mapping[str, Any]) -> Instrument:
+        """The instrument with this id from the mapping of its YAML file."""
+        prefix = f"instrument {instrument_id}, "
+        for name in _DECIMAL_FIELDS:
+            if isinstance(values.get(name), float):
+                text = format(Decimal(repr(values[name])), "f")
+                raise ConfigError(
+                    f"{prefix}{name}: a decimal is written in quotes, so that it stays exact:"
+                    f' {name}: "{text}"'
+                )
+        return build(cls, {"id": instrument_id, **values}, prefix=prefix)
+
+    @property
+    def venue(self) -> str:
+        """The part of the id after the last dot, such as `BINANCE`."""
+        return self.id.rpartition(".")[2]
+
+    @property
+    def settlement(self) -> str:
+        """The asset that profit, fees and margin are paid in."""
+        return self.base if self.kind == "inverse" else self.quote
+
+    def to_mapping(self) -> dict[str, str | None]:
+        """The fields as they stand in a YAML file: all but the id, which is the file's key."""
+        fields = dataclasses.asdict(self)
+        del fields["id"]
+        return fields
+
+    def _check_decimal(self, name: str, text: str) -> None:
+        if not _DECIMAL.fullmatch(text):
+            raise ConfigError(
+                f"instrument {self.id}, {name}: expected a decimal number such as 0.01,"
+                f" found '{text}'"
+            )
+        if name in _POSITIVE_FIELDS and Decimal(text) <= 0:
+            raise ConfigError(
+                f"instrument {self.id}, {name}: expected a number above zero, found '{text}'"
+            )
+        if name.endswith("_fee") and abs(Decimal(text)) >= 1:
+            raise ConfigError(
+                f"instrument {self.id}, {name}: expected a share between -1 and 1, found '{text}'"
+            )
+
+
+def instrument_ids() -> list[str]:
+    """The ids of all instruments that are defined, sorted."""
+    files = (path for folder in conf_folders() for path in (folder / "instrument").glob("*.yaml"))
+    return sorted({path.stem for path in files})
+
+
+def load_instrument(instrument_id: str) -> Instrument:
+    """The definition of one instrument; an unknown id is a `ConfigError` that names the nearest."""
+    _check_id(instrument_id)
+    for folder in conf_folders():
+        path = folder / "instrument" / f"{instrument_id}.yaml"
+        if path.is_file():
+            return _read(path, instrument_id)
+    raise ConfigError(
+        f"instrument '{instrument_id}' is not defined{did_you_mean(instrument_id, instrument_ids())}"
+    )
+
+
+def load_instruments(ids: Iterable[str]) -> list[Instrument]:
+    """The definitions of several instruments, in the order given."""
+    return [load_instrument(instrument_id) for instrument_id in ids]
+
+
+def write_instrument(instrument: Instrument, folder: Path) -> Path:
+    """Writes `<folder>/<ID>.yaml` and returns its path."""
+    lines = [f"{instrument.id}:"]
+    for name, value in instrument.to_mapping().items():
+        quoted = name in _DECIMAL_FIELDS and value is not None
+        text = "null" if value is None else f'"{value}"' if quoted else value
+        lines.append(f"  {name}: {text}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{instrument.id}.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def instrument_from_exchange_info(
+    path: str | Path, symbol: str, *, maker_fee: str | None = None, taker_fee: str | None = None
+) -> Instrument:
+    """The definition of `symbol` from a saved Binance exchangeInfo response (spot, USD-M, COIN-M).
+
+    The market is told from the fields that only one of them has. The response has no fees: those
+    given, or the venue's ordinary ones. Raises `ConfigError` for an unknown symbol or a response
+    that lacks a filter, `OSError` for a file that cannot be read.
+    """
+    try:
+        listed = json.loads(Path(path).read_text(encoding="utf-8"))["symbols"]
+        entries = {entry["symbol"]: entry for entry in listed}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: expected the JSON of Binance's exchangeInfo, found {error}"
+        ) from error
+    if symbol not in entries:
+        raise ConfigError(f"{path}: no symbol '{symbol}'{did_you_mean(symbol, entries)}")
+    entry = entries[symbol]
+    market = _market_of(entry)
+    try:
+        return _from_entry(entry, market, maker_fee, taker_fee)
+    except (KeyError, InvalidOperation) as error:
+        raise ConfigError(f"{path}, symbol {symbol}: expected {error} of {market}") from error
+
+
+_ORDINARY_FEES = {
+    "binance_spot": ("0.001", "0.001"),
+    "binance_usdm": ("0.0002", "0.0005"),
+    "binance_cm": ("0.0002", "0.0005"),
+}
+_KIND_OF_MARKET = {"binance_spot": "spot", "binance_usdm": "linear", "binance_cm": "inverse"}
+
+
+def _market_of(entry: Mapping[str, Any]) -> str:
+    if "contractSize" in entry:
+        return "binance_cm"
+    return "binance_usdm" if "contractType" in entry else "binance_spot"
+
+
+def _from_entry(
+    entry: Mapping[str, Any], market: str, maker_fee: str | None, taker_fee: str | None
+) -> Instrument:
+    filters = {item["filterType"]: item for item in entry["filters"]}
+    lot = filters["LOT_SIZE"]
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    notional_min = notional.get("minNotional", notional.get("notional"))
+    maker, taker = _ORDINARY_FEES[market]
+    return Instrument(
+        id=_instrument_id(entry["symbol"], market, entry.get("contractType")),
+        kind=_KIND_OF_MARKET[market],
+        base=entry["baseAsset"],
+        quote=entry["quoteAsset"],
+        tick=_plain(filters["PRICE_FILTER"]["tickSize"]),
+        lot=_plain(lot["stepSize"]),
+        contract_size=_plain(entry.get("contractSize", 1)),
+        qty_min=_plain(lot["minQty"]),
+        qty_max=_plain(lot["maxQty"]),
+        notional_min=None if notional_min is None else _plain(notional_min),
+        maker_fee=maker_fee or maker,
+        taker_fee=taker_fee or taker,
+        market=market,
+        symbol=entry["symbol"],
+    )
+
+
+def _instrument_id(symbol: str, market: str, contract_type: str | None) -> str:
+    if market == "binance_spot":
+        return f"{symbol}.BINANCE"
+    perpetual = contract_type == "PERPETUAL"
+    return f"{symbol.removesuffix('_PERP')}{'-PERP' if perpetual else ''}.BINANCE"
+
+
+def _plain(number: str | int) -> str:
+    """A decimal without the zeros at its end: `0.10000000` is `0.1`."""
+    text = format(Decimal(str(number)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _check_id(instrument_id: str) -> None:
+    if not _ID.fullmatch(instrument_id):
+        raise ConfigError(
+            f"instrument: expected an id SYMBOL.VENUE such as BTCUSDT-PERP.BINANCE,"
+            f" found '{instrument_id}'"
+        )
+
+
+def _read(path: Path, instrument_id: str) -> Instrument:
+    # YAML is read only when an instrument is asked for, which keeps `import engine` quick.
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or list(content) != [instrument_id]:
+        raise ConfigError(f"{path}: expected one top-level key, the instrument id {instrument_id}")
+    if not isinstance(content[instrument_id], dict):
+        raise ConfigError(f"{path}: expected the fields of the instrument below {instrument_id}")
+    return Instrument.from_mapping(instrument_id, content[instrument_id])
