@@ -2,6 +2,7 @@
 
 mod errors;
 mod events;
+mod importing;
 
 use pyo3::prelude::*;
 
@@ -9,5 +10,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    events::register(m)
+    events::register(m)?;
+    importing::register(m)
 }
