@@ -2,6 +2,7 @@
 //! integer. No floating point is involved.
 
 use crate::error::{Error, Result};
+use crate::money::{MONEY_PLACES, Money};
 
 /// Most decimal places a step may have.
 pub const PLACES_MAX: u32 = 18;
@@ -45,6 +46,12 @@ impl Step {
     pub fn to_f64(self) -> f64 {
         // A quotient of two exact integers is correctly rounded; a product with 10^-n is not.
         self.mantissa as f64 / 10f64.powi(self.places.cast_signed())
+    }
+
+    /// The step as an amount of money; `None` where it is finer than money's unit.
+    pub fn money(self) -> Option<Money> {
+        let places = MONEY_PLACES.checked_sub(self.places)?;
+        Some(Money(i128::from(self.mantissa) * 10i128.pow(places)))
     }
 
     /// How many whole steps the decimal text is.

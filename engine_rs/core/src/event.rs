@@ -74,7 +74,7 @@ pub mod flags {
 }
 
 /// One row of market data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
     /// The venue's clock, ns since the Unix epoch; [`TS_NONE`] where the venue sends none.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::event::Side;
 
 /// Keys in the dense window.
-pub const WINDOW: usize = WINDOW_KEYS as usize;
+pub const WINDOW: usize = 1 << 15;
 const WINDOW_KEYS: i64 = 1 << 15;
 /// The window is placed so that the best level lies this many keys above its lower end.
 const BEST_OFFSET: i64 = WINDOW_KEYS / 8 * 7;
@@ -75,12 +75,7 @@ impl Ladder {
     /// The best key and its size, if there is a level.
     #[inline]
     pub fn best_level(&self) -> Option<(i64, i64)> {
-        self.best().map(|key| {
-            (
-                key,
-                self.qty[self.slot(key).expect("the best is in the window")],
-            )
-        })
+        self.best().map(|key| (key, self.qty(key)))
     }
 
     /// How many levels there are.

@@ -1,15 +1,21 @@
 //! Cobalt's trading kernel. Pure Rust: nothing here knows Python, reads a wall clock or a global
 //! random source; clocks and seeds are passed in.
 
+pub mod bars;
 pub mod book;
 pub mod catalog;
 pub mod decimal;
 pub mod decode;
 pub mod error;
 pub mod event;
+pub mod exchange;
 pub mod import;
 pub mod instrument;
+pub mod kernel;
 pub mod ladder;
+pub mod money;
+pub mod order;
+pub mod portfolio;
 pub mod verify;
 
 pub use error::{Error, Result};

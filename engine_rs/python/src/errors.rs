@@ -4,6 +4,10 @@ use cobalt_core::Error;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "used as a function for `map_err`"
+)]
 /// The Python exception that says what the core error says.
 pub fn to_py(error: Error) -> PyErr {
     match error {

@@ -47,6 +47,10 @@ struct Survey(CoreSurvey);
 #[pymethods]
 impl Survey {
     #[new]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "pyo3 hands paths over by value"
+    )]
     fn new(path: PathBuf, market: &str, symbol: &str, tick: &str, lot: &str) -> PyResult<Self> {
         let decoder = Decoder::new(market, symbol, tick, lot)?;
         Ok(Self(

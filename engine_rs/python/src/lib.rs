@@ -1,8 +1,14 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod bench;
+mod book;
 mod errors;
 mod events;
 mod importing;
+mod kernel;
+mod numbers;
+mod records;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -10,6 +16,21 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    m.add("BUILD_PROFILE", profile)?;
+    bench::register(m)?;
     events::register(m)?;
-    importing::register(m)
+    importing::register(m)?;
+    m.add_class::<kernel::Kernel>()?;
+    m.add_class::<book::Book>()?;
+    m.add_class::<records::Order>()?;
+    m.add_class::<records::Fill>()?;
+    m.add_class::<records::Bar>()?;
+    m.add_class::<records::Trade>()?;
+    m.add_class::<records::Gap>()?;
+    Ok(())
 }

@@ -1,0 +1,4 @@
+"""Other engines, run beside Cobalt on the same rows: for benchmarks and fidelity tests only.
+
+Nothing here is imported by `import engine`; each module imports its engine when it is called.
+"""

@@ -1,0 +1,371 @@
+"""hftbacktest beside Cobalt: rows converted, the same exchange model set up, the same orders sent.
+
+Written against hftbacktest 2.4.4 (`pip install 'cobalt[bench]'`). It is imported inside the
+functions: importing this module needs numpy only.
+
+Where the meaning could differ from ours:
+
+- Times. Local order is `ts_recv_ns`, exchange order `ts_event_ns`; rows of equal venue time follow
+  arrival, so that a depth row and a trade of the same millisecond keep the order in which they
+  reached us. Where the two orders disagree, hftbacktest wants a row twice, once for each side
+  (`correct_event_order`): its array is longer than ours, and rows per second mean something only
+  when counted on our rows.
+- Messages. hftbacktest applies a venue message row by row and may fill an order between two rows of
+  it; no level appears twice in a message, so a price that is best in between was best before or is
+  best after.
+- Snapshots. A clear of both sides comes before the levels of every snapshot but the first. Deltas
+  that the snapshot already contains, and rows before the first snapshot, are left out: hftbacktest
+  has no sequence check that would skip them.
+- Rows without a level (side none) say nothing that it could use and are left out.
+- Numbers. Prices and quantities become the float nearest to their decimal text, as its own
+  converters do.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import itertools
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.peers import orders as orders_
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.instruments import Instrument
+
+_DELTA, _SNAPSHOT = 1, 2
+_BID, _ASK = 1, 2
+_FIRST = 1
+
+
+def available() -> bool:
+    """Whether hftbacktest is installed."""
+    return importlib.util.find_spec("hftbacktest") is not None
+
+
+def version() -> str | None:
+    """The installed version, or None."""
+    return importlib.metadata.version("hftbacktest") if available() else None
+
+
+def to_hftbacktest(
+    depth: NDArray[np.void], trades: NDArray[np.void], instrument: Instrument
+) -> NDArray[np.void]:
+    """Rows of `EVENT_DTYPE` of one instrument as an array of hftbacktest's `event_dtype`.
+
+    Args:
+        depth: deltas and snapshots in arrival order, shape `(rows,)`.
+        trades: trades in arrival order, shape `(rows,)`.
+        instrument: gives tick and lot.
+
+    Raises:
+        ValueError: rows out of arrival order, or a row without a venue time.
+
+    """
+    from hftbacktest.data.validation import correct_event_order, validate_event_order
+
+    depth = depth[_applied(depth) & (depth["side"] != 0)]
+    rows = np.concatenate([_depth_rows(depth, instrument), _trade_rows(trades, instrument)])
+    if (rows["exch_ts"] < 0).any():
+        raise ValueError("ts_event_ns: expected a venue time on every row, found rows without one")
+    by_local = np.argsort(rows["local_ts"], kind="stable")
+    by_exch = by_local[np.argsort(rows["exch_ts"][by_local], kind="stable")]
+    # correct_event_order reads one index beyond each end before it tests for the end.
+    padding = np.zeros(1, by_local.dtype)
+    merged: NDArray[np.void] = correct_event_order(
+        rows, np.concatenate([by_exch, padding]), np.concatenate([by_local, padding])
+    )
+    validate_event_order(merged)
+    return merged
+
+
+def _applied(depth: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which rows our book applies: snapshots, and deltas beyond everything it already contains."""
+    kind = depth["kind"]
+    is_snapshot = kind == _SNAPSHOT
+    if not is_snapshot.any():
+        raise ValueError("depth: expected a snapshot, found deltas only")
+    first = int(np.argmax(is_snapshot))
+    # The book's own update id before each row: the newest of all rows since the last snapshot.
+    snapshots = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))
+    keep: NDArray[np.bool_] = is_snapshot.copy()
+    bounds = [*snapshots.tolist(), len(depth)]
+    for begin, end in itertools.pairwise(bounds):
+        seq = depth["seq"][begin:end]
+        starts = depth["flags"][begin:end] & _FIRST != 0
+        newest = np.maximum.accumulate(seq)
+        before = np.concatenate([seq[:1], newest[:-1]])
+        # All rows of a message carry one id: what counts is the book's id before its first row.
+        message = np.cumsum(starts) - 1
+        fresh = (seq > before[starts.nonzero()[0]][message]) & (kind[begin:end] == _DELTA)
+        keep[begin:end] |= fresh
+    keep[:first] = False
+    return keep
+
+
+def _floats(steps: NDArray[np.int64], step: str) -> NDArray[np.float64]:
+    """Whole steps as the floats nearest to the exact decimals."""
+    sign, digits, exponent = Decimal(step).normalize().as_tuple()
+    mantissa = int("".join(map(str, digits)))
+    assert sign == 0 and isinstance(exponent, int)
+    if exponent >= 0:
+        return steps.astype(np.float64) * (mantissa * 10.0**exponent)
+    # A quotient of two exact integers is correctly rounded; a product with 10^-n is not.
+    return (steps * mantissa).astype(np.float64) / 10.0**-exponent
+
+
+def _rows(
+    source: NDArray[np.void], event: NDArray[np.uint64], instrument: Instrument
+) -> NDArray[np.void]:
+    from hftbacktest.types import event_dtype
+
+    out = np.zeros(len(source), event_dtype)
+    out["ev"] = event
+    out["exch_ts"] = source["ts_event_ns"]
+    out["local_ts"] = source["ts_recv_ns"]
+    out["px"] = _floats(source["px_ticks"], instrument.tick)
+    out["qty"] = _floats(source["qty_lots"], instrument.lot)
+    return out
+
+
+def _depth_rows(depth: NDArray[np.void], instrument: Instrument) -> NDArray[np.void]:
+    from hftbacktest import (
+        BUY_EVENT,
+        DEPTH_CLEAR_EVENT,
+        DEPTH_EVENT,
+        DEPTH_SNAPSHOT_EVENT,
+        SELL_EVENT,
+    )
+
+    is_snapshot = depth["kind"] == _SNAPSHOT
+    kind = np.where(is_snapshot, DEPTH_SNAPSHOT_EVENT, DEPTH_EVENT)
+    side = np.where(depth["side"] == _BID, BUY_EVENT, SELL_EVENT)
+    out = _rows(depth, (kind | side).astype(np.uint64), instrument)
+    # The first snapshot meets an empty book; clearing it would only cost time.
+    starts = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))[1:]
+    clears = np.zeros(len(starts), out.dtype)
+    clears["ev"] = DEPTH_CLEAR_EVENT
+    clears["exch_ts"] = out["exch_ts"][starts]
+    clears["local_ts"] = out["local_ts"][starts]
+    merged: NDArray[np.void] = np.insert(out, starts, clears)
+    return merged
+
+
+def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.void]:
+    from hftbacktest import BUY_EVENT, SELL_EVENT, TRADE_EVENT
+
+    side = np.where(trades["side"] == _BID, BUY_EVENT, SELL_EVENT)
+    return _rows(trades, (side | TRADE_EVENT).astype(np.uint64), instrument)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What both engines are told about the exchange; latencies in ns, fees as shares of
+    notional.
+    """
+
+    order_entry_ns: int = 10_000_000
+    response_ns: int = 10_000_000
+    maker_fee: float = 0.0
+    taker_fee: float = 0.0
+
+
+def backtest(
+    data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
+) -> Any:
+    """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no
+    partial fills.
+
+    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data,
+    which is the faster of the two. `data` must outlive the backtest, which reads it in place.
+    """
+    from hftbacktest import (
+        BacktestAsset,
+        HashMapMarketDepthBacktest,
+        ROIVectorMarketDepthBacktest,
+    )
+
+    asset = BacktestAsset().data([data])
+    size = float(instrument.contract_size)
+    asset = asset.inverse_asset(size) if instrument.kind == "inverse" else asset.linear_asset(size)
+    asset = (
+        asset.constant_order_latency(setup.order_entry_ns, setup.response_ns)
+        .risk_adverse_queue_model()
+        .no_partial_fill_exchange()
+        .trading_value_fee_model(setup.maker_fee, setup.taker_fee)
+        .tick_size(float(instrument.tick))
+        .lot_size(float(instrument.lot))
+        .last_trades_capacity(0)
+    )
+    if book == "hashmap":
+        return HashMapMarketDepthBacktest([asset])
+    px = data["px"][data["px"] > 0]
+    asset = asset.roi_lb(float(px.min())).roi_ub(float(px.max()))
+    return ROIVectorMarketDepthBacktest([asset])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stream of commands.
+
+    `orders` is one row of `RESULT_DTYPE` an order; `sent` says for each command whether it was sent
+    (a cancel or modification of an order that is not live, or has a request under way, is not).
+    Position in base units or contracts; balance and fees in the settlement asset.
+    """
+
+    orders: NDArray[np.void]
+    sent: NDArray[np.bool_]
+    position: float
+    balance: float
+    fees: float
+
+
+def run_commands(
+    data: NDArray[np.void], commands: NDArray[np.void], instrument: Instrument, setup: Setup
+) -> Outcome:
+    """Sends the commands (`COMMAND_DTYPE`) at their times and plays the data to its end.
+
+    Raises:
+        RuntimeError: hftbacktest refused a command or ran out of data before the last one.
+
+    """
+    from engine.peers import hftbacktest_numba as kernels
+
+    hbt = backtest(data, instrument, setup)
+    raw = np.zeros(int(commands["order_id"].max()), kernels.RAW_RESULT_DTYPE)
+    sent = np.zeros(len(commands), np.bool_)
+    px = _floats(commands["px_ticks"], instrument.tick)
+    qty = _floats(commands["qty_lots"], instrument.lot)
+    done = kernels.send_commands(hbt, commands, px, qty, sent, raw)
+    if done != len(commands):
+        raise RuntimeError(f"hftbacktest stopped at command {done} of {len(commands)}")
+    state = hbt.state_values(0)
+    outcome = Outcome(
+        _results(raw, float(instrument.lot)), sent, state.position, state.balance, state.fee
+    )
+    hbt.close()
+    return outcome
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """The benchmark's strategy, the same on every engine.
+
+    From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
+    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
+    post-only at the best bid and ask.
+    """
+
+    begin_ns: int
+    interval_ns: int
+    looks: int
+    looks_per_quote: int
+    qty_lots: int
+
+    @property
+    def orders(self) -> int:
+        """How many orders it sends."""
+        return 2 * -(-self.looks // self.looks_per_quote)
+
+
+@dataclass(frozen=True)
+class QuotingRun:
+    """One run of the benchmark's strategy.
+
+    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`:
+    `RESULT_DTYPE`. `bids`, `asks`: the strategy's book at the end, quantity in lots by price in
+    ticks.
+    """
+
+    seconds: float
+    tops: NDArray[np.int64]
+    orders: NDArray[np.void]
+    bids: dict[int, int]
+    asks: dict[int, int]
+
+
+def run_quoting(
+    data: NDArray[np.void], instrument: Instrument, setup: Setup, plan: Quoting, *, book: str
+) -> QuotingRun:
+    """Runs the benchmark's strategy; `seconds` is the loop alone, without building and reading
+    out.
+    """
+    from engine.peers import hftbacktest_numba as kernels
+
+    hbt = backtest(data, instrument, setup, book=book)
+    tops = np.zeros((plan.looks, 2), np.int64)
+    raw = np.zeros(plan.orders, kernels.RAW_RESULT_DTYPE)
+    qty = float(_floats(np.array([plan.qty_lots]), instrument.lot)[0])
+    started = time.perf_counter()
+    looks = kernels.quote(
+        hbt, plan.begin_ns, plan.interval_ns, plan.looks_per_quote, qty, tops, raw
+    )
+    seconds = time.perf_counter() - started
+    if looks != plan.looks:
+        raise RuntimeError(f"hftbacktest stopped at look {looks} of {plan.looks}")
+    bids, asks = _levels(hbt, instrument, book)
+    hbt.close()
+    return QuotingRun(seconds, tops, _results(raw, float(instrument.lot)), bids, asks)
+
+
+def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> QuotingRun:
+    """Plays the rows to their end without a strategy; both of its books are kept up to date."""
+    from engine.peers import hftbacktest_numba as kernels
+
+    hbt = backtest(data, instrument, Setup(), book=book)
+    started = time.perf_counter()
+    kernels.play(hbt)
+    seconds = time.perf_counter() - started
+    bids, asks = _levels(hbt, instrument, book)
+    hbt.close()
+    no_orders = np.zeros(0, orders_.RESULT_DTYPE)
+    return QuotingRun(seconds, np.zeros((0, 2), np.int64), no_orders, bids, asks)
+
+
+def _levels(hbt: Any, instrument: Instrument, book: str) -> tuple[dict[int, int], dict[int, int]]:
+    """All levels of the strategy's book."""
+    depth = hbt.depth(0)
+    tick, lot = float(instrument.tick), float(instrument.lot)
+    if book == "vector":
+        sides = []
+        for levels in (depth.bid_depth, depth.ask_depth):
+            held = np.flatnonzero(levels > lot / 2)
+            lots = np.rint(levels[held] / lot).astype(np.int64)
+            sides.append(dict(zip((held + depth.roi_lb_tick).tolist(), lots.tolist(), strict=True)))
+        return sides[0], sides[1]
+    events = depth.snapshot()
+    ticks = np.rint(events["px"] / tick).astype(np.int64)
+    lots = np.rint(events["qty"] / lot).astype(np.int64)
+    is_bid = events["ev"] & _buy_flag() != 0
+    depth.snapshot_free(events)
+    bids = dict(zip(ticks[is_bid].tolist(), lots[is_bid].tolist(), strict=True))
+    asks = dict(zip(ticks[~is_bid].tolist(), lots[~is_bid].tolist(), strict=True))
+    return bids, asks
+
+
+def _buy_flag() -> int:
+    from hftbacktest import BUY_EVENT
+
+    return int(BUY_EVENT)
+
+
+_STATUS = {0: "new", 1: "new", 2: "expired", 3: "filled", 4: "cancelled", 6: "rejected"}
+
+
+def _results(raw: NDArray[np.void], lot: float) -> NDArray[np.void]:
+    out = np.zeros(len(raw), orders_.RESULT_DTYPE)
+    filled = raw["status"] == 3
+    out["order_id"] = np.arange(1, len(raw) + 1)
+    out["status"] = [_STATUS[int(code)] for code in raw["status"]]
+    out["exec_px_ticks"] = np.where(filled, raw["exec_px_ticks"], 0)
+    out["exec_qty_lots"] = np.where(filled, np.rint(raw["exec_qty"] / lot), 0)
+    out["ts_exchange_ns"] = raw["ts_exchange_ns"]
+    out["maker"] = filled & (raw["maker"] != 0)
+    return out

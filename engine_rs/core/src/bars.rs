@@ -1,0 +1,200 @@
+//! Bars from trades, on the venue's clock.
+//!
+//! A bar covers `[start, start + interval)` of `ts_event_ns`, with starts on multiples of the
+//! interval since the Unix epoch. It is complete, and emitted, when the first trade at or after its
+//! end is received: no later trade of the same stream can belong to it. An interval without a trade
+//! repeats the last close with volume 0 and is marked empty.
+//!
+//! Known limit: in a silent market the last bar stays open until the next trade arrives.
+
+use crate::error::{Error, Result};
+use crate::event::{Event, Side};
+
+/// The intervals that bars come in, with their names.
+pub const INTERVALS: [(&str, i64); 7] = [
+    ("1s", 1_000_000_000),
+    ("1m", 60_000_000_000),
+    ("5m", 300_000_000_000),
+    ("15m", 900_000_000_000),
+    ("1h", 3_600_000_000_000),
+    ("4h", 14_400_000_000_000),
+    ("1d", 86_400_000_000_000),
+];
+
+/// The interval of this name in ns.
+pub fn interval_ns(name: &str) -> Result<i64> {
+    INTERVALS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, ns)| *ns)
+        .ok_or_else(|| {
+            let known: Vec<&str> = INTERVALS.iter().map(|(known, _)| *known).collect();
+            Error::invalid(
+                "bar interval",
+                format!("one of {}", known.join(", ")),
+                format!("{name:?}"),
+            )
+        })
+}
+
+/// One bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Start on the venue's clock, ns.
+    pub ts_start_ns: i64,
+    /// Length in ns.
+    pub interval_ns: i64,
+    /// First price in ticks.
+    pub open_ticks: i64,
+    /// Highest price in ticks.
+    pub high_ticks: i64,
+    /// Lowest price in ticks.
+    pub low_ticks: i64,
+    /// Last price in ticks.
+    pub close_ticks: i64,
+    /// Lots traded.
+    pub volume_lots: i64,
+    /// Lots traded by buying aggressors.
+    pub buy_volume_lots: i64,
+    /// Number of trades; 0 marks an empty bar.
+    pub trades: u32,
+}
+
+/// Builds the bars of one instrument and interval.
+#[derive(Clone, Debug)]
+pub struct BarBuilder {
+    interval_ns: i64,
+    open: Option<Bar>,
+}
+
+impl BarBuilder {
+    /// A builder of bars of a positive length.
+    pub fn new(interval_ns: i64) -> Result<Self> {
+        if interval_ns <= 0 {
+            return Err(Error::invalid(
+                "bar interval",
+                "a positive time",
+                interval_ns,
+            ));
+        }
+        Ok(Self {
+            interval_ns,
+            open: None,
+        })
+    }
+
+    /// The interval in ns.
+    pub fn interval_ns(&self) -> i64 {
+        self.interval_ns
+    }
+
+    /// The next bar that a trade at `ts_ns` completes, one at a time until `None`; then
+    /// [`Self::add`] the trade.
+    pub fn pop_completed(&mut self, ts_ns: i64) -> Option<Bar> {
+        let open = self.open.as_mut()?;
+        if ts_ns < open.ts_start_ns.saturating_add(self.interval_ns) {
+            return None;
+        }
+        let next = Bar {
+            ts_start_ns: open.ts_start_ns + self.interval_ns,
+            open_ticks: open.close_ticks,
+            high_ticks: open.close_ticks,
+            low_ticks: open.close_ticks,
+            volume_lots: 0,
+            buy_volume_lots: 0,
+            trades: 0,
+            ..*open
+        };
+        Some(std::mem::replace(open, next))
+    }
+
+    /// Adds a trade; bars that it completes were popped before. A trade older than the open bar
+    /// counts into it, so that nothing is dropped.
+    pub fn add(&mut self, trade: &Event, ts_ns: i64) {
+        let px = trade.px_ticks;
+        let bar = self.open.get_or_insert(Bar {
+            ts_start_ns: ts_ns - ts_ns.rem_euclid(self.interval_ns),
+            interval_ns: self.interval_ns,
+            open_ticks: px,
+            high_ticks: px,
+            low_ticks: px,
+            close_ticks: px,
+            volume_lots: 0,
+            buy_volume_lots: 0,
+            trades: 0,
+        });
+        if bar.trades == 0 {
+            (bar.open_ticks, bar.high_ticks, bar.low_ticks) = (px, px, px);
+        }
+        bar.high_ticks = bar.high_ticks.max(px);
+        bar.low_ticks = bar.low_ticks.min(px);
+        bar.close_ticks = px;
+        bar.volume_lots = bar.volume_lots.saturating_add(trade.qty_lots);
+        if trade.side == Side::Bid as u8 {
+            bar.buy_volume_lots = bar.buy_volume_lots.saturating_add(trade.qty_lots);
+        }
+        bar.trades += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventKind, SEQ_NONE, flags};
+
+    fn feed(builder: &mut BarBuilder, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
+        let trade = Event {
+            ts_event_ns: ts_ns,
+            ts_recv_ns: ts_ns,
+            px_ticks: px,
+            qty_lots: qty,
+            seq: 1,
+            prev_seq: SEQ_NONE,
+            instrument: 0,
+            kind: EventKind::Trade as u8,
+            side: side as u8,
+            flags: flags::FIRST | flags::LAST,
+            reserved: 0,
+        };
+        let bars = std::iter::from_fn(|| builder.pop_completed(ts_ns)).collect();
+        builder.add(&trade, ts_ns);
+        bars
+    }
+
+    #[test]
+    fn bars_close_with_the_first_trade_after_them() {
+        let mut builder = BarBuilder::new(10).unwrap();
+        assert!(feed(&mut builder, 13, 100, 2, Side::Bid).is_empty());
+        assert!(feed(&mut builder, 19, 90, 3, Side::Ask).is_empty());
+        let bars = feed(&mut builder, 45, 95, 1, Side::Bid);
+        assert_eq!(bars.len(), 3, "10, and the empty 20 and 30");
+        let first = bars[0];
+        assert_eq!(
+            (first.ts_start_ns, first.open_ticks, first.high_ticks),
+            (10, 100, 100)
+        );
+        assert_eq!(
+            (first.low_ticks, first.close_ticks, first.trades),
+            (90, 90, 2)
+        );
+        assert_eq!((first.volume_lots, first.buy_volume_lots), (5, 2));
+        let empty = bars[2];
+        assert_eq!(
+            (empty.ts_start_ns, empty.close_ticks, empty.volume_lots),
+            (30, 90, 0)
+        );
+        assert_eq!(empty.trades, 0);
+        assert_eq!(feed(&mut builder, 50, 97, 1, Side::Bid)[0].open_ticks, 95);
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(interval_ns("15m").unwrap(), 900_000_000_000);
+        assert!(
+            interval_ns("7m")
+                .unwrap_err()
+                .to_string()
+                .contains("1s, 1m, 5m")
+        );
+    }
+}

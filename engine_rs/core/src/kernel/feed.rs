@@ -1,0 +1,255 @@
+//! Streams of event batches, each read twice: by the exchange in venue time and by the strategy in
+//! receive time.
+//!
+//! Invariants: both cursors only move forward, a message group at a time; the times of a cursor
+//! never fall (a row whose clock went backwards counts as the latest time before it); a batch is
+//! dropped when both cursors have left it, so memory holds what lies between them.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, EventKind, TS_NONE};
+
+/// Rows owned by somebody else: a vector, a numpy array, a mapped file.
+pub trait Batch: Send + Sync {
+    /// The rows, in order of arrival, whole message groups only.
+    fn rows(&self) -> &[Event];
+}
+
+impl Batch for Vec<Event> {
+    fn rows(&self) -> &[Event] {
+        self
+    }
+}
+
+/// What a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Deltas and snapshots.
+    Depth,
+    /// Trades on the book.
+    Trades,
+}
+
+impl StreamKind {
+    fn carries(self, kind: u8) -> bool {
+        match self {
+            Self::Depth => kind == EventKind::Delta as u8 || kind == EventKind::Snapshot as u8,
+            Self::Trades => kind == EventKind::Trade as u8,
+        }
+    }
+
+    /// The name that users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Depth => "depth",
+            Self::Trades => "trades",
+        }
+    }
+}
+
+/// Time of a cursor whose next group has not been fed yet; it sorts before every time.
+pub const PENDING: i64 = i64::MIN;
+/// Time of a cursor at the end of its stream; it sorts after every time.
+pub const ENDED: i64 = i64::MAX;
+
+/// A place in a stream: the group that comes next, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    /// When the next group is due on this cursor's clock.
+    pub time: i64,
+    /// When it is received.
+    pub recv: i64,
+    batch: u64,
+    start: usize,
+    end: usize,
+    latest: i64,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            time: PENDING,
+            recv: PENDING,
+            batch: 0,
+            start: 0,
+            end: 0,
+            latest: PENDING + 1,
+        }
+    }
+}
+
+/// One instrument's rows of one kind.
+pub struct Stream {
+    /// Index of the instrument in the run.
+    pub instrument: usize,
+    /// What it carries.
+    pub kind: StreamKind,
+    /// The exchange's place, in venue time.
+    pub exchange: Cursor,
+    /// The strategy's place, in receive time.
+    pub local: Cursor,
+    batches: VecDeque<Box<dyn Batch>>,
+    dropped: u64,
+    ended: bool,
+}
+
+impl Stream {
+    /// An empty stream.
+    pub fn new(instrument: usize, kind: StreamKind) -> Self {
+        Self {
+            instrument,
+            kind,
+            exchange: Cursor::default(),
+            local: Cursor::default(),
+            batches: VecDeque::new(),
+            dropped: 0,
+            ended: false,
+        }
+    }
+
+    /// Adds a batch behind the others.
+    pub fn feed(&mut self, batch: Box<dyn Batch>) -> Result<()> {
+        if self.ended {
+            return Err(Error::invalid(
+                "feed",
+                "no rows after the end of the stream",
+                "a batch",
+            ));
+        }
+        if !batch.rows().is_empty() {
+            self.batches.push_back(batch);
+            self.reload()?;
+        }
+        Ok(())
+    }
+
+    /// Declares that no batch follows.
+    pub fn end(&mut self) -> Result<()> {
+        self.ended = true;
+        self.reload()
+    }
+
+    /// Whether a cursor waits for a batch.
+    pub fn is_pending(&self) -> bool {
+        self.exchange.time == PENDING || self.local.time == PENDING
+    }
+
+    /// The exchange's next group; the cursor moves on with [`Self::advance_exchange`].
+    #[inline]
+    pub fn exchange_rows(&self) -> &[Event] {
+        self.rows(&self.exchange)
+    }
+
+    /// The strategy's next group; the cursor moves on with [`Self::advance_local`].
+    #[inline]
+    pub fn local_rows(&self) -> &[Event] {
+        self.rows(&self.local)
+    }
+
+    #[inline]
+    fn rows(&self, cursor: &Cursor) -> &[Event] {
+        let index = usize::try_from(cursor.batch - self.dropped).expect("batches fit memory");
+        &self.batches[index].rows()[cursor.start..cursor.end]
+    }
+
+    /// Moves the exchange's place behind its group.
+    #[inline]
+    pub fn advance_exchange(&mut self) -> Result<()> {
+        self.exchange.start = self.exchange.end;
+        self.exchange = self.load(self.exchange, venue_time)?;
+        self.drop_read();
+        Ok(())
+    }
+
+    /// Moves the strategy's place behind its group.
+    #[inline]
+    pub fn advance_local(&mut self) -> Result<()> {
+        self.local.start = self.local.end;
+        self.local = self.load(self.local, receive_time)?;
+        self.drop_read();
+        Ok(())
+    }
+
+    fn reload(&mut self) -> Result<()> {
+        if self.exchange.time == PENDING {
+            self.exchange = self.load(self.exchange, venue_time)?;
+        }
+        if self.local.time == PENDING {
+            self.local = self.load(self.local, receive_time)?;
+        }
+        self.drop_read();
+        Ok(())
+    }
+
+    #[inline]
+    fn drop_read(&mut self) {
+        while self.dropped < self.exchange.batch.min(self.local.batch) {
+            self.batches.pop_front();
+            self.dropped += 1;
+        }
+    }
+
+    /// The cursor with its next group found, if it has been fed.
+    #[inline]
+    fn load(&self, mut cursor: Cursor, clock: impl Fn(&Event) -> i64) -> Result<Cursor> {
+        loop {
+            let index = usize::try_from(cursor.batch - self.dropped).expect("batches fit memory");
+            let Some(batch) = self.batches.get(index) else {
+                cursor.time = if self.ended { ENDED } else { PENDING };
+                return Ok(cursor);
+            };
+            let rows = &batch.rows()[cursor.start..];
+            let Some(head) = rows.first() else {
+                (cursor.batch, cursor.start) = (cursor.batch + 1, 0);
+                continue;
+            };
+            let length = rows.iter().position(Event::is_last).map(|at| at + 1);
+            let (true, true, Some(length)) =
+                (head.is_first(), self.kind.carries(head.kind), length)
+            else {
+                return Err(self.bad_group(head, length.is_some()));
+            };
+            cursor.end = cursor.start + length;
+            // One below the end marker, so that a damaged time cannot pass for the end.
+            cursor.latest = cursor.latest.max(clock(head)).min(ENDED - 1);
+            cursor.time = cursor.latest;
+            cursor.recv = head.ts_recv_ns;
+            return Ok(cursor);
+        }
+    }
+
+    #[cold]
+    fn bad_group(&self, head: &Event, complete: bool) -> Error {
+        let found = if !self.kind.carries(head.kind) {
+            format!(
+                "a row of kind {} received at {} ns",
+                head.kind, head.ts_recv_ns
+            )
+        } else if complete {
+            format!(
+                "a group received at {} ns without a first row",
+                head.ts_recv_ns
+            )
+        } else {
+            format!(
+                "a group received at {} ns without a last row",
+                head.ts_recv_ns
+            )
+        };
+        let expected = format!("whole message groups of kind {}", self.kind.name());
+        Error::invalid("feed", expected, found)
+    }
+}
+
+fn venue_time(head: &Event) -> i64 {
+    if head.ts_event_ns == TS_NONE {
+        head.ts_recv_ns
+    } else {
+        head.ts_event_ns
+    }
+}
+
+fn receive_time(head: &Event) -> i64 {
+    head.ts_recv_ns
+}

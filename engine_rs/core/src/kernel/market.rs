@@ -1,0 +1,128 @@
+//! One instrument of a run: what the strategy knows of it and the exchange that trades it.
+
+use super::queues::Bus;
+use super::records::EquityRow;
+use crate::Result;
+use crate::bars::BarBuilder;
+use crate::book::Book;
+use crate::exchange::{LatencyModel, QueueModel, SimExchange};
+use crate::instrument::Instrument;
+use crate::money::Money;
+use crate::order::{Command, NewOrder, OrderKind, RejectCode, Report};
+use crate::portfolio::Account;
+
+/// What the strategy asked to be shown at once.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Shows {
+    /// The book after every message.
+    pub every_message: bool,
+    /// Every trade.
+    pub trades: bool,
+}
+
+/// One instrument of a run.
+pub struct Market {
+    /// Its definition.
+    pub instrument: Instrument,
+    /// The book as received.
+    pub book: Book,
+    /// Position and money.
+    pub account: Account,
+    /// Index into the run's currencies of what it settles in.
+    pub currency: usize,
+    pub(super) exchange: SimExchange,
+    pub(super) latency: Box<dyn LatencyModel>,
+    pub(super) to_exchange: Bus<(u64, Command)>,
+    pub(super) to_local: Bus<Report>,
+    pub(super) bars: Vec<BarBuilder>,
+    pub(super) shows: Shows,
+    pub(super) changed: bool,
+    pub(super) told_suspect: bool,
+    last_mid_x2: Option<i64>,
+}
+
+impl Market {
+    /// An instrument without data.
+    pub fn new(
+        instrument: Instrument,
+        currency: usize,
+        latency: Box<dyn LatencyModel>,
+        queue: Box<dyn QueueModel>,
+    ) -> Result<Self> {
+        Ok(Self {
+            account: Account::new(&instrument)?,
+            instrument,
+            book: Book::new(),
+            currency,
+            exchange: SimExchange::new(queue),
+            latency,
+            to_exchange: Bus::default(),
+            to_local: Bus::default(),
+            bars: Vec::new(),
+            shows: Shows::default(),
+            changed: false,
+            told_suspect: false,
+            last_mid_x2: None,
+        })
+    }
+
+    /// Twice the mark in ticks: the mid of the received book while it is trusted and has two sides,
+    /// else the last such mid that was looked at.
+    pub fn mark_px_x2(&mut self) -> Option<i64> {
+        if self.book.is_trusted() {
+            self.last_mid_x2 = self.book.mid_px_x2().or(self.last_mid_x2);
+        }
+        self.last_mid_x2
+    }
+
+    /// The state for an equity sample; the account's equity is the caller's to add.
+    pub(super) fn sample(&mut self, ts_ns: i64, index: u16) -> EquityRow {
+        let mid_px_x2 = self.mark_px_x2();
+        let position = self.account.position();
+        EquityRow {
+            ts_ns,
+            instrument: index,
+            mid_px_x2,
+            position_lots: position.qty_lots,
+            realized: position.realized,
+            unrealized: self.account.unrealized(mid_px_x2),
+            fees: position.fees,
+            equity: None,
+        }
+    }
+
+    /// Why an order cannot be sent, if it cannot.
+    pub(super) fn refuse(&self, request: &NewOrder) -> Option<RejectCode> {
+        if request.qty_lots < self.instrument.qty_lots_min.max(1) {
+            return Some(RejectCode::QtyTooSmall);
+        }
+        if request.qty_lots > self.instrument.qty_lots_max {
+            return Some(RejectCode::QtyTooLarge);
+        }
+        if request.kind == OrderKind::Market {
+            return None;
+        }
+        if request.px_ticks <= 0 {
+            return Some(RejectCode::PxNotPositive);
+        }
+        if self
+            .account
+            .valuer()
+            .value(request.px_ticks, request.qty_lots)
+            .is_none()
+        {
+            return Some(RejectCode::NotionalTooLarge);
+        }
+        let minimum = self.instrument.notional_min?.money()?;
+        let valuer = self.account.valuer();
+        let notional = valuer.quote_notional(request.px_ticks, request.qty_lots)?;
+        (notional < minimum).then_some(RejectCode::NotionalTooSmall)
+    }
+
+    /// Equity of the position: realized and unrealized profit less fees.
+    pub fn net(&mut self) -> Option<Money> {
+        let mark = self.mark_px_x2();
+        let position = *self.account.position();
+        Some(position.realized + self.account.unrealized(mark)? - position.fees)
+    }
+}

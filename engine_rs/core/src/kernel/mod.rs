@@ -1,0 +1,595 @@
+//! The one loop: market data, orders and timers in one order of time, and a strategy that looks on.
+//!
+//! The kernel is *pulled*: [`Kernel::next`] runs until something happens that the strategy should
+//! see, and returns it. Between two calls the caller may look at everything and give commands. So
+//! the same loop serves a Python strategy, a Rust one and a test, and knows none of them.
+//!
+//! Time. The exchange reads a stream in venue time, the strategy in receive time. What is due first
+//! happens first; at the same nanosecond, in this order:
+//!
+//! 1. market data received (streams in the order in which they were added),
+//! 2. answers of the exchange received (instruments in order),
+//! 3. market data at the exchange (by receive time, then streams in order),
+//! 4. requests reaching the exchange (instruments in order),
+//! 5. timers (in order of creation; the equity sample is the first).
+//!
+//! These are hftbacktest's rules for one instrument, where a strategy acts after everything at its
+//! own time. The run ends with the last row received: requests and answers due later, and timers,
+//! do not happen any more.
+
+mod feed;
+mod market;
+mod orders;
+mod queues;
+mod records;
+
+pub use feed::{Batch, Stream, StreamKind};
+pub use market::Market;
+pub use queues::TimerUse;
+pub use records::{EquityRow, Fill, Records, RunHash};
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::bars::{Bar, BarBuilder};
+use crate::book::Outcome;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::exchange::{ConstantLatency, QueueModel};
+use crate::instrument::Instrument;
+use crate::money::Money;
+use crate::order::{Order, Report};
+use feed::{ENDED, PENDING};
+use queues::{Timers, next_on_grid};
+
+/// What a run consists of, apart from its data and its strategy.
+pub struct Settings {
+    /// The instruments, in the order of their indices.
+    pub instruments: Vec<Instrument>,
+    /// Order entry and response latency, for every instrument.
+    pub latency: ConstantLatency,
+    /// Makes the queue model of an instrument.
+    pub queue: fn() -> Box<dyn QueueModel>,
+    /// Cash at the start, by currency.
+    pub cash: Vec<(String, Money)>,
+    /// Time between equity samples in ns, positive.
+    pub equity_every_ns: i64,
+    /// Text of everything that the run depends on; enters the hash first.
+    pub fingerprint: String,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The stream with this index needs a batch, or its end declared.
+    NeedData(usize),
+    /// The clock has been set to the first row; the strategy may subscribe and trade.
+    Start,
+    /// The book of this instrument is to be shown.
+    Book(usize),
+    /// A trade was received.
+    Trade(usize, Event),
+    /// A bar is complete.
+    Bar(usize, Bar),
+    /// The book of this instrument became suspect (`false`) or trusted again (`true`).
+    Gap(usize, bool),
+    /// An order changed.
+    Order(Order),
+    /// An order was filled; the [`Step::Order`] before it told the order.
+    Fill(Fill),
+    /// A timer of the strategy is due.
+    Timer(u64),
+    /// The row budget is used up; call again.
+    Pause,
+    /// The data is at its end, and so is the run.
+    End,
+}
+
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Market data rows received by the strategy.
+    pub events: u64,
+    /// Those of them that set a level of a book.
+    pub level_updates: u64,
+    /// Venue messages received.
+    pub messages: u64,
+    /// Orders given, refused ones included.
+    pub orders: u64,
+    /// Orders refused by us or by the exchange.
+    pub rejected: u64,
+    /// Fills received.
+    pub fills: u64,
+    /// Cancels and modifies that came too late to be answered for a live order.
+    pub requests_too_late: u64,
+}
+
+/// A trade on its way to bars and strategy.
+struct TradeDue {
+    market: usize,
+    builder: usize,
+    ts_ns: i64,
+    row: Event,
+}
+
+/// The loop and all its state.
+pub struct Kernel {
+    /// The instruments, by index.
+    pub markets: Vec<Market>,
+    streams: Vec<Stream>,
+    currencies: Vec<(String, Money)>,
+    orders: BTreeMap<u64, Order>,
+    orders_created: u64,
+    timers: Timers,
+    steps: VecDeque<Step>,
+    trades_due: VecDeque<TradeDue>,
+    answers: Vec<Report>,
+    records: Records,
+    hash: RunHash,
+    counts: Counts,
+    equity_every_ns: i64,
+    start_ns: i64,
+    now_ns: i64,
+    event_ns: i64,
+    seq: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Ended,
+}
+
+#[derive(Clone, Copy)]
+enum Due {
+    Nothing,
+    Local(usize),
+    Answer(usize),
+    Exchange(usize),
+    Request(usize),
+    Timer,
+}
+
+impl Kernel {
+    /// A kernel without data.
+    pub fn new(settings: Settings) -> Result<Self> {
+        if settings.equity_every_ns <= 0 {
+            let found = settings.equity_every_ns;
+            return Err(Error::invalid("run.equity_every", "a positive time", found));
+        }
+        let mut currencies = settings.cash;
+        let mut markets = Vec::new();
+        for instrument in settings.instruments {
+            let settles = instrument.settlement();
+            let known = currencies.iter().position(|(name, _)| name == settles);
+            let currency = known.unwrap_or_else(|| {
+                currencies.push((settles.to_owned(), Money::ZERO));
+                currencies.len() - 1
+            });
+            let latency = Box::new(settings.latency);
+            markets.push(Market::new(
+                instrument,
+                currency,
+                latency,
+                (settings.queue)(),
+            )?);
+        }
+        u16::try_from(markets.len())
+            .map_err(|_| Error::invalid("instruments", "at most 65535", markets.len()))?;
+        let mut hash = RunHash::default();
+        hash.settings(&settings.fingerprint);
+        Ok(Self {
+            markets,
+            streams: Vec::new(),
+            currencies,
+            orders: BTreeMap::new(),
+            orders_created: 0,
+            timers: Timers::default(),
+            steps: VecDeque::new(),
+            trades_due: VecDeque::new(),
+            answers: Vec::new(),
+            records: Records::default(),
+            hash,
+            counts: Counts::default(),
+            equity_every_ns: settings.equity_every_ns,
+            start_ns: 0,
+            now_ns: 0,
+            event_ns: 0,
+            seq: 0,
+            phase: Phase::Waiting,
+        })
+    }
+
+    /// Adds a stream and returns its index; all are added before the first [`Self::next`].
+    pub fn add_stream(&mut self, market: usize, kind: StreamKind) -> Result<usize> {
+        if market >= self.markets.len() {
+            let expected = format!("an index below {}", self.markets.len());
+            return Err(Error::invalid("instrument", expected, market));
+        }
+        if self.phase != Phase::Waiting {
+            return Err(Error::invalid(
+                "stream",
+                "to be added before the start",
+                "a running kernel",
+            ));
+        }
+        self.streams.push(Stream::new(market, kind));
+        Ok(self.streams.len() - 1)
+    }
+
+    /// Gives a stream its next rows.
+    pub fn feed(&mut self, stream: usize, batch: Box<dyn Batch>) -> Result<()> {
+        self.streams[stream].feed(batch)
+    }
+
+    /// Declares a stream complete.
+    pub fn end_stream(&mut self, stream: usize) -> Result<()> {
+        self.streams[stream].end()
+    }
+
+    /// Our clock in ns: the receive time of what happened last.
+    #[inline]
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns
+    }
+
+    /// Our clock at the first row; 0 before the start.
+    pub fn start_ns(&self) -> i64 {
+        self.start_ns
+    }
+
+    /// The venue's clock of the market data received last, ns.
+    pub fn event_ns(&self) -> i64 {
+        self.event_ns
+    }
+
+    /// How many steps the strategy was given; the number of the latest one.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// How much happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes what was recorded since the last time.
+    pub fn take_records(&mut self) -> Records {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Rows recorded and not yet taken.
+    pub fn record_count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The run's hash so far.
+    pub fn result_sha256(&self) -> String {
+        self.hash.hex()
+    }
+
+    /// Name and equity of each currency; `None` where a position in it cannot be valued yet.
+    pub fn equity(&mut self) -> Vec<(String, Option<Money>)> {
+        let mut totals: Vec<Option<Money>> = self
+            .currencies
+            .iter()
+            .map(|(_, cash)| Some(*cash))
+            .collect();
+        for market in &mut self.markets {
+            let total = &mut totals[market.currency];
+            *total = total.and_then(|sum| Some(sum + market.net()?));
+        }
+        self.currencies
+            .iter()
+            .map(|(name, _)| name.clone())
+            .zip(totals)
+            .collect()
+    }
+
+    /// Name of a currency by its index.
+    pub fn currency(&self, index: usize) -> &str {
+        &self.currencies[index].0
+    }
+
+    /// Shows the book to the strategy: on every message, or on a grid of `every_ns` whenever it
+    /// changed since the last time. Only a trusted book is shown.
+    pub fn subscribe_book(&mut self, market: usize, every_ns: Option<i64>) -> Result<()> {
+        match every_ns {
+            None => self.markets[market].shows.every_message = true,
+            Some(every) if every > 0 => {
+                let first = next_on_grid(self.now_ns, every);
+                self.timers.add(first, every_ns, TimerUse::Book(market));
+            }
+            Some(every) => return Err(Error::invalid("every", "a positive time", every)),
+        }
+        Ok(())
+    }
+
+    /// Shows each trade to the strategy.
+    pub fn subscribe_trades(&mut self, market: usize) {
+        self.markets[market].shows.trades = true;
+    }
+
+    /// Builds bars of this interval; a second subscription to the same changes nothing.
+    pub fn subscribe_bars(&mut self, market: usize, interval_ns: i64) -> Result<()> {
+        let bars = &mut self.markets[market].bars;
+        if bars
+            .iter()
+            .all(|builder| builder.interval_ns() != interval_ns)
+        {
+            bars.push(BarBuilder::new(interval_ns)?);
+        }
+        Ok(())
+    }
+
+    /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
+    pub fn set_timer(&mut self, at_ns: i64, every_ns: Option<i64>) -> Result<u64> {
+        if let Some(every) = every_ns.filter(|every| *every <= 0) {
+            return Err(Error::invalid("every", "a positive time", every));
+        }
+        Ok(self
+            .timers
+            .add(at_ns.max(self.now_ns), every_ns, TimerUse::User))
+    }
+
+    /// Stops a timer; whether there was one.
+    pub fn cancel_timer(&mut self, id: u64) -> bool {
+        self.timers.cancel(id)
+    }
+
+    /// Runs until something happens, at most about `budget_rows` rows.
+    pub fn next(&mut self, budget_rows: u64) -> Result<Step> {
+        let stop_at = self.counts.events.saturating_add(budget_rows);
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                self.seq += 1;
+                return Ok(step);
+            }
+            if !self.trades_due.is_empty() {
+                self.pass_trade();
+                continue;
+            }
+            if self.phase == Phase::Ended {
+                return Ok(Step::End);
+            }
+            if self.counts.events >= stop_at {
+                return Ok(Step::Pause);
+            }
+            if self.phase == Phase::Waiting {
+                match self.streams.iter().position(Stream::is_pending) {
+                    Some(stream) => return Ok(Step::NeedData(stream)),
+                    None => self.start(),
+                }
+                continue;
+            }
+            let (time, due) = self.due();
+            match due {
+                Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
+                    return Ok(Step::NeedData(stream));
+                }
+                Due::Local(stream) => self.on_received(stream, time)?,
+                Due::Exchange(stream) => self.on_exchange(stream, time)?,
+                Due::Answer(market) => self.on_answer(market, time)?,
+                Due::Request(market) => self.on_request(market, time),
+                Due::Timer => self.on_timer(time),
+                Due::Nothing => self.end(),
+            }
+        }
+    }
+
+    /// What is due next, by the rules in the module header.
+    #[inline]
+    fn due(&self) -> (i64, Due) {
+        let (mut time, mut due) = (ENDED, Due::Nothing);
+        for (index, stream) in self.streams.iter().enumerate() {
+            if stream.local.time < time {
+                (time, due) = (stream.local.time, Due::Local(index));
+            }
+        }
+        // Without rows to come only what is due up to now still happens.
+        let last = if matches!(due, Due::Nothing) {
+            self.now_ns + 1
+        } else {
+            ENDED
+        };
+        time = time.min(last);
+        for (index, market) in self.markets.iter().enumerate() {
+            if market.to_local.due() < time {
+                (time, due) = (market.to_local.due(), Due::Answer(index));
+            }
+        }
+        let mut recv = i64::MIN;
+        for (index, stream) in self.streams.iter().enumerate() {
+            let cursor = &stream.exchange;
+            let tied = cursor.time == time && matches!(due, Due::Exchange(_)) && cursor.recv < recv;
+            if cursor.time < time || tied {
+                (time, recv, due) = (cursor.time, cursor.recv, Due::Exchange(index));
+            }
+        }
+        for (index, market) in self.markets.iter().enumerate() {
+            if market.to_exchange.due() < time {
+                (time, due) = (market.to_exchange.due(), Due::Request(index));
+            }
+        }
+        if self.timers.due() < time {
+            (time, due) = (self.timers.due(), Due::Timer);
+        }
+        (time, due)
+    }
+
+    fn start(&mut self) {
+        let first = self
+            .streams
+            .iter()
+            .map(|stream| stream.local.time)
+            .min()
+            .unwrap_or(ENDED);
+        if first == ENDED {
+            self.phase = Phase::Ended;
+            return;
+        }
+        self.phase = Phase::Running;
+        self.start_ns = first;
+        self.now_ns = first;
+        let every = self.equity_every_ns;
+        self.timers
+            .add(next_on_grid(first, every), Some(every), TimerUse::Equity);
+        self.steps.push_back(Step::Start);
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Ended;
+        self.sample_equity(self.now_ns);
+        let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
+        for order in &open {
+            self.hash.order(self.now_ns, order);
+        }
+        self.records.orders.extend(open);
+    }
+
+    /// A message of a stream reaches the strategy.
+    #[inline]
+    fn on_received(&mut self, index: usize, time: i64) -> Result<()> {
+        self.now_ns = time;
+        let stream = &self.streams[index];
+        let rows = stream.local_rows();
+        self.event_ns = rows[0].ts_event_ns;
+        self.counts.messages += 1;
+        self.counts.events += rows.len() as u64;
+        let market = &mut self.markets[stream.instrument];
+        match stream.kind {
+            StreamKind::Depth => {
+                self.counts.level_updates += rows.len() as u64;
+                let outcome = market.book.apply_message(rows);
+                tell_book(market, stream.instrument, outcome, &mut self.steps);
+            }
+            StreamKind::Trades if market.shows.trades || !market.bars.is_empty() => {
+                for &row in rows {
+                    self.trades_due.push_back(TradeDue {
+                        market: stream.instrument,
+                        builder: 0,
+                        ts_ns: if row.ts_event_ns == crate::event::TS_NONE {
+                            row.ts_recv_ns
+                        } else {
+                            row.ts_event_ns
+                        },
+                        row,
+                    });
+                }
+            }
+            StreamKind::Trades => {}
+        }
+        self.streams[index].advance_local()
+    }
+
+    /// Takes the first trade through one more bar builder, or to the strategy.
+    fn pass_trade(&mut self) {
+        let Some(due) = self.trades_due.front_mut() else {
+            return;
+        };
+        let market = &mut self.markets[due.market];
+        if let Some(builder) = market.bars.get_mut(due.builder) {
+            if let Some(bar) = builder.pop_completed(due.ts_ns) {
+                self.steps.push_back(Step::Bar(due.market, bar));
+            } else {
+                builder.add(&due.row, due.ts_ns);
+                due.builder += 1;
+            }
+            return;
+        }
+        if market.shows.trades {
+            self.steps.push_back(Step::Trade(due.market, due.row));
+        }
+        self.trades_due.pop_front();
+    }
+
+    /// A message of a stream happens at the exchange.
+    #[inline]
+    fn on_exchange(&mut self, index: usize, time: i64) -> Result<()> {
+        let stream = &self.streams[index];
+        let rows = stream.exchange_rows();
+        let exchange = &mut self.markets[stream.instrument].exchange;
+        match stream.kind {
+            StreamKind::Depth => exchange.on_depth(rows, time, &mut self.answers),
+            StreamKind::Trades => {
+                for row in rows {
+                    exchange.on_trade(row, time, &mut self.answers);
+                }
+            }
+        }
+        if !self.answers.is_empty() {
+            self.send_answers(stream.instrument);
+        }
+        self.streams[index].advance_exchange()
+    }
+
+    fn on_request(&mut self, market: usize, time: i64) {
+        let here = &mut self.markets[market];
+        if let Some((order, command)) = here.to_exchange.receive() {
+            here.exchange
+                .on_command(order, command, time, &mut self.answers);
+            self.send_answers(market);
+        }
+    }
+
+    fn send_answers(&mut self, market: usize) {
+        let market = &mut self.markets[market];
+        for report in self.answers.drain(..) {
+            let latency = market.latency.response_ns(report.ts_exchange_ns);
+            market
+                .to_local
+                .send(report.ts_exchange_ns.saturating_add(latency), report);
+        }
+    }
+
+    fn on_timer(&mut self, time: i64) {
+        self.now_ns = time;
+        match self.timers.fire() {
+            Some((_, TimerUse::Equity)) => self.sample_equity(time),
+            Some((_, TimerUse::Book(index))) => {
+                let market = &mut self.markets[index];
+                if market.changed && market.book.is_trusted() {
+                    market.changed = false;
+                    self.steps.push_back(Step::Book(index));
+                }
+            }
+            Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
+            None => {}
+        }
+    }
+
+    fn sample_equity(&mut self, ts_ns: i64) {
+        let equity: Vec<Option<Money>> = self.equity().into_iter().map(|(_, sum)| sum).collect();
+        for (index, market) in (0u16..).zip(&mut self.markets) {
+            let mut row = market.sample(ts_ns, index);
+            row.equity = equity[market.currency];
+            self.hash.equity(&row);
+            self.records.equity.push(row);
+        }
+    }
+}
+
+/// Notes what a depth message did to a received book, for the strategy.
+#[inline]
+fn tell_book(market: &mut Market, index: usize, outcome: Outcome, steps: &mut VecDeque<Step>) {
+    match outcome {
+        Outcome::Stale | Outcome::Unready => return,
+        Outcome::Suspected => {
+            market.told_suspect = true;
+            steps.push_back(Step::Gap(index, false));
+        }
+        Outcome::Recovered if market.told_suspect => {
+            market.told_suspect = false;
+            steps.push_back(Step::Gap(index, true));
+        }
+        Outcome::Applied | Outcome::Recovered => {}
+    }
+    market.changed = true;
+    if market.shows.every_message && market.book.is_trusted() {
+        steps.push_back(Step::Book(index));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,637 @@
+//! The kernel as Python drives it.
+
+use cobalt_core::Event;
+use cobalt_core::book::Doubt;
+use cobalt_core::decimal::Step as DecimalStep;
+use cobalt_core::event::Side;
+use cobalt_core::exchange::{ConstantLatency, RiskAverseQueue};
+use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
+use cobalt_core::kernel::{Batch, Kernel as CoreKernel, Settings, Step, StreamKind};
+use cobalt_core::money::{MONEY_PLACES, Money};
+use cobalt_core::order::{NewOrder, OrderKind, RejectCode, TimeInForce};
+use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::book::Book;
+use crate::errors::to_py;
+use crate::events::{Row, from_array};
+use crate::numbers::steps;
+use crate::records::{Bar, Fill, Gap, Order, Trade};
+use crate::tables;
+
+/// Rows processed with the interpreter held, between two handlers that follow closely.
+const ROWS_ATTACHED: u64 = 256;
+/// Rows processed without the interpreter before signals are looked at.
+const ROWS_DETACHED: u64 = 4_000_000;
+/// Recorded rows after which they are handed to the sink.
+const RECORDS_HELD: usize = 50_000;
+
+/// An instrument definition, read from the attributes of `engine.instruments.Instrument`.
+#[derive(FromPyObject)]
+pub struct InstrumentSpec {
+    id: String,
+    kind: String,
+    base: String,
+    quote: String,
+    tick: String,
+    lot: String,
+    contract_size: String,
+    qty_min: String,
+    qty_max: String,
+    notional_min: Option<String>,
+    maker_fee: String,
+    taker_fee: String,
+}
+
+impl InstrumentSpec {
+    pub fn build(self) -> cobalt_core::Result<Instrument> {
+        let lot = DecimalStep::parse(&self.lot)?;
+        Ok(Instrument {
+            kind: ContractKind::parse(&self.kind)?,
+            tick: DecimalStep::parse(&self.tick)?,
+            lot,
+            contract_size: DecimalStep::parse(&self.contract_size)?,
+            qty_lots_min: lot.count(self.qty_min.as_bytes())?,
+            qty_lots_max: lot.count(self.qty_max.as_bytes())?,
+            notional_min: match self.notional_min.as_deref() {
+                None | Some("0") => None,
+                Some(text) => Some(DecimalStep::parse(text)?),
+            },
+            base: self.base,
+            quote: self.quote,
+            maker_fee: FeeRate::parse(&self.maker_fee)?,
+            taker_fee: FeeRate::parse(&self.taker_fee)?,
+            id: self.id,
+        })
+    }
+}
+
+/// Rows of a numpy array, held alive and read-only while the kernel reads them.
+struct ArrayBatch {
+    rows: *const Event,
+    len: usize,
+    _owner: Py<PyArray1<Row>>,
+}
+
+// SAFETY: the pointer is to memory owned by `_owner`, which was made read-only, so that any thread
+// may read it; the owner is a `Py`, which may be sent and dropped anywhere.
+unsafe impl Send for ArrayBatch {}
+// SAFETY: as above; nothing is ever written through the pointer.
+unsafe impl Sync for ArrayBatch {}
+
+impl Batch for ArrayBatch {
+    fn rows(&self) -> &[Event] {
+        // SAFETY: `from_array` checked dtype and contiguity, `Row` is `repr(transparent)` over
+        // `Event`, and `_owner` keeps the memory alive.
+        unsafe { std::slice::from_raw_parts(self.rows, self.len) }
+    }
+}
+
+/// What was recorded in a run of one strategy; see `engine.backtest`.
+#[pyclass(module = "engine._core")]
+pub struct Kernel {
+    pub core: CoreKernel,
+    ids: Vec<Py<PyString>>,
+    books: Vec<Option<Py<Book>>>,
+    failed: Option<&'static str>,
+}
+
+/// The strategy's handlers, each absent where the strategy does not override it.
+struct Handlers<'py> {
+    book: Option<Bound<'py, PyAny>>,
+    trade: Option<Bound<'py, PyAny>>,
+    bar: Option<Bound<'py, PyAny>>,
+    timer: Option<Bound<'py, PyAny>>,
+    order: Option<Bound<'py, PyAny>>,
+    fill: Option<Bound<'py, PyAny>>,
+    gap: Option<Bound<'py, PyAny>>,
+    start: Option<Bound<'py, PyAny>>,
+    stop: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Handlers<'py> {
+    fn new(found: &Bound<'py, PyDict>) -> PyResult<Self> {
+        let get = |name: &str| found.get_item(name);
+        Ok(Self {
+            book: get("on_book")?,
+            trade: get("on_trade")?,
+            bar: get("on_bar")?,
+            timer: get("on_timer")?,
+            order: get("on_order")?,
+            fill: get("on_fill")?,
+            gap: get("on_gap")?,
+            start: get("on_start")?,
+            stop: get("on_stop")?,
+        })
+    }
+}
+
+#[pymethods]
+impl Kernel {
+    #[new]
+    #[pyo3(signature = (instruments, *, order_entry_ns, response_ns, cash, equity_every_ns, fingerprint))]
+    fn new(
+        py: Python<'_>,
+        instruments: Vec<InstrumentSpec>,
+        order_entry_ns: i64,
+        response_ns: i64,
+        cash: Vec<(String, String)>,
+        equity_every_ns: i64,
+        fingerprint: String,
+    ) -> PyResult<Self> {
+        let instruments: Vec<Instrument> = instruments
+            .into_iter()
+            .map(|spec| {
+                let id = spec.id.clone();
+                spec.build()
+                    .map_err(|e| PyValueError::new_err(format!("instrument {id}: {e}")))
+            })
+            .collect::<PyResult<_>>()?;
+        let ids: Vec<_> = instruments
+            .iter()
+            .map(|i| PyString::new(py, &i.id).unbind())
+            .collect();
+        let unit = DecimalStep::parse(&format!("0.{}1", "0".repeat(MONEY_PLACES as usize - 1)))
+            .map_err(to_py)?;
+        let cash = cash
+            .into_iter()
+            .map(|(name, text)| match unit.count(text.as_bytes()) {
+                Ok(units) => Ok((name, Money(i128::from(units)))),
+                Err(error) => Err(PyValueError::new_err(format!("run.cash.{name}: {error}"))),
+            })
+            .collect::<PyResult<_>>()?;
+        let core = CoreKernel::new(Settings {
+            instruments,
+            latency: ConstantLatency::new(order_entry_ns, response_ns).map_err(to_py)?,
+            queue: || Box::new(RiskAverseQueue),
+            cash,
+            equity_every_ns,
+            fingerprint,
+        })
+        .map_err(to_py)?;
+        let books = ids.iter().map(|_| None).collect();
+        Ok(Self {
+            core,
+            ids,
+            books,
+            failed: None,
+        })
+    }
+
+    /// Adds a stream of `depth` or `trades` rows for an instrument and returns its index.
+    fn add_stream(&mut self, market: usize, kind: &str) -> PyResult<usize> {
+        let kind = match kind {
+            "depth" => StreamKind::Depth,
+            "trades" => StreamKind::Trades,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "kind: expected depth or trades, found {kind:?}"
+                )));
+            }
+        };
+        self.core.add_stream(market, kind).map_err(to_py)
+    }
+
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "extracted from Python by value"
+    )]
+    /// Runs to the end: `sources[i]` is the iterator of stream i, `handlers` maps handler names to
+    /// callables, `sink` takes the recorded tables.
+    fn run(
+        slf: &Bound<'_, Self>,
+        handlers: &Bound<'_, PyDict>,
+        sources: Vec<Bound<'_, PyAny>>,
+        sink: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let handlers = Handlers::new(handlers)?;
+        let trades = trade_objects(slf)?;
+        loop {
+            let step = advance(slf)?;
+            match step {
+                Step::NeedData(stream) => feed(slf, stream, &sources[stream])?,
+                Step::Pause => slf.py().check_signals()?,
+                Step::End => break,
+                step => dispatch(slf, &handlers, &trades, step)?,
+            }
+            if slf.borrow().core.record_count() >= RECORDS_HELD {
+                sink.call1((take_tables(slf)?,))?;
+            }
+        }
+        call(slf, handlers.stop.as_ref(), "on_stop", ())?;
+        sink.call1((take_tables(slf)?,))?;
+        Ok(())
+    }
+
+    /// The name of the handler that raised, if one did.
+    #[getter]
+    fn failed_handler(&self) -> Option<&'static str> {
+        self.failed
+    }
+
+    #[getter]
+    fn now_ns(&self) -> i64 {
+        self.core.now_ns()
+    }
+
+    #[getter]
+    fn start_ns(&self) -> i64 {
+        self.core.start_ns()
+    }
+
+    #[getter]
+    fn event_ns(&self) -> Option<i64> {
+        Some(self.core.event_ns()).filter(|ts| *ts != cobalt_core::event::TS_NONE)
+    }
+
+    #[getter]
+    fn seq(&self) -> u64 {
+        self.core.seq()
+    }
+
+    #[getter]
+    fn result_sha256(&self) -> String {
+        self.core.result_sha256()
+    }
+
+    /// Counters by name.
+    fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counts = self.core.counts();
+        let dict = PyDict::new(py);
+        for (name, value) in [
+            ("events", counts.events),
+            ("level_updates", counts.level_updates),
+            ("messages", counts.messages),
+            ("orders", counts.orders),
+            ("rejected", counts.rejected),
+            ("fills", counts.fills),
+            ("requests_too_late", counts.requests_too_late),
+        ] {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Book counters of an instrument, as received: gaps, crossings and so on.
+    fn book_counts<'py>(&self, py: Python<'py>, market: usize) -> PyResult<Bound<'py, PyDict>> {
+        let counts = self.core.markets[market].book.counts();
+        let dict = PyDict::new(py);
+        for (name, value) in [
+            ("applied", counts.applied),
+            ("stale", counts.stale),
+            ("unready", counts.unready),
+            ("gaps", counts.gaps),
+            ("crossed", counts.crossed),
+            ("impossible", counts.impossible),
+        ] {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    /// Equity by currency; None where a position cannot be valued yet.
+    fn equity<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (currency, amount) in self.core.equity() {
+            dict.set_item(currency, amount.map(Money::to_f64))?;
+        }
+        Ok(dict)
+    }
+
+    /// Signed quantity held of an instrument.
+    fn position(&self, market: usize) -> f64 {
+        let market = &self.core.markets[market];
+        market.instrument.qty(market.account.position().qty_lots)
+    }
+
+    /// Average entry price of an instrument's position; None while flat.
+    fn entry_px(&self, market: usize) -> Option<f64> {
+        let market = &self.core.markets[market];
+        let (mantissa, places) = market.instrument.tick.parts();
+        #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+        let scale = mantissa as f64 / 10f64.powi(places.cast_signed());
+        market.account.entry_px_ticks().map(|ticks| ticks * scale)
+    }
+
+    /// The view of an instrument's book, with arrays of at least `depth` levels.
+    fn book(slf: &Bound<'_, Self>, market: usize, depth: usize) -> PyResult<Py<Book>> {
+        let py = slf.py();
+        let existing = slf.borrow().books[market]
+            .as_ref()
+            .map(|book| book.clone_ref(py));
+        let book = if let Some(book) = existing {
+            book
+        } else {
+            let (steps, id) = slf.borrow().scale(py, market);
+            let view = Book::new(py, slf.clone().unbind(), market, steps, id, 10);
+            let book = Py::new(py, view)?;
+            slf.borrow_mut().books[market] = Some(book.clone_ref(py));
+            book
+        };
+        book.borrow_mut(py).deepen(py, depth)?;
+        Ok(book)
+    }
+
+    #[pyo3(signature = (market, every_ns))]
+    fn subscribe_book(&mut self, market: usize, every_ns: Option<i64>) -> PyResult<()> {
+        self.core.subscribe_book(market, every_ns).map_err(to_py)
+    }
+
+    fn subscribe_trades(&mut self, market: usize) {
+        self.core.subscribe_trades(market);
+    }
+
+    fn subscribe_bars(&mut self, market: usize, interval: &str) -> PyResult<()> {
+        let interval = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        self.core.subscribe_bars(market, interval).map_err(to_py)
+    }
+
+    #[pyo3(signature = (at_ns, every_ns))]
+    fn set_timer(&mut self, at_ns: i64, every_ns: Option<i64>) -> PyResult<u64> {
+        self.core.set_timer(at_ns, every_ns).map_err(to_py)
+    }
+
+    fn cancel_timer(&mut self, timer: u64) -> bool {
+        self.core.cancel_timer(timer)
+    }
+
+    /// Gives an order and returns its id; a price or quantity off its step is refused by the kernel.
+    #[pyo3(signature = (market, *, buy, qty, limit, post_only, ioc))]
+    fn submit(
+        &mut self,
+        market: u16,
+        buy: bool,
+        qty: &Bound<'_, PyAny>,
+        limit: Option<&Bound<'_, PyAny>>,
+        post_only: bool,
+        ioc: bool,
+    ) -> PyResult<u64> {
+        let instrument = &self.core.markets[usize::from(market)].instrument;
+        let lots = steps("qty", qty, instrument.lot)?;
+        let ticks = limit.map_or(Ok(Some(0)), |px| steps("limit", px, instrument.tick))?;
+        let refusal = match (lots, ticks) {
+            (None, _) => Some(RejectCode::QtyOffLot),
+            (_, None) => Some(RejectCode::PxOffTick),
+            _ => None,
+        };
+        let request = NewOrder {
+            instrument: market,
+            side: if buy { Side::Bid } else { Side::Ask },
+            kind: if limit.is_some() {
+                OrderKind::Limit
+            } else {
+                OrderKind::Market
+            },
+            tif: if ioc {
+                TimeInForce::Ioc
+            } else {
+                TimeInForce::Gtc
+            },
+            post_only,
+            px_ticks: ticks.unwrap_or(0),
+            qty_lots: lots.unwrap_or(0),
+        };
+        Ok(match refusal {
+            None => self.core.submit(request),
+            refusal => self.core.submit_or_refuse(request, refusal),
+        })
+    }
+
+    /// Asks to cancel an order; False where it is not live as far as we know.
+    fn cancel(&mut self, order: u64) -> bool {
+        self.core.cancel(order)
+    }
+
+    /// Asks to change price and quantity; None keeps the one it has. False where it is not live.
+    #[pyo3(signature = (order, *, qty, limit))]
+    fn modify(
+        &mut self,
+        order: u64,
+        qty: Option<&Bound<'_, PyAny>>,
+        limit: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let Some(live) = self.core.order(order) else {
+            return Ok(false);
+        };
+        let request = live.request;
+        let instrument = &self.core.markets[usize::from(request.instrument)].instrument;
+        let off = |name: &str, value: &Bound<'_, PyAny>, step| {
+            PyValueError::new_err(format!(
+                "{name}: {value} is not a multiple of the step {step}"
+            ))
+        };
+        let lots = match qty {
+            None => request.qty_lots,
+            Some(value) => steps("qty", value, instrument.lot)?
+                .ok_or_else(|| off("qty", value, instrument.lot))?,
+        };
+        let ticks = match limit {
+            None => request.px_ticks,
+            Some(value) => steps("limit", value, instrument.tick)?
+                .ok_or_else(|| off("limit", value, instrument.tick))?,
+        };
+        Ok(self.core.modify(order, ticks, lots))
+    }
+
+    /// A live order by its id; None for one that is done or was never given.
+    fn order(&self, py: Python<'_>, order: u64) -> Option<Order> {
+        self.core
+            .order(order)
+            .map(|order| self.order_record(py, order))
+    }
+
+    /// Live orders in order of submission.
+    fn live_orders(&self, py: Python<'_>) -> Vec<Order> {
+        self.core
+            .live_orders()
+            .map(|order| self.order_record(py, order))
+            .collect()
+    }
+}
+
+impl Kernel {
+    fn id(&self, py: Python<'_>, market: usize) -> Py<PyString> {
+        self.ids[market].clone_ref(py)
+    }
+
+    fn order_record(&self, py: Python<'_>, order: &cobalt_core::order::Order) -> Order {
+        let market = usize::from(order.request.instrument);
+        Order::new(
+            order,
+            &self.core.markets[market].instrument,
+            self.id(py, market),
+        )
+    }
+
+    /// Tick and lot as (numerator, denominator), and the id.
+    #[allow(clippy::cast_precision_loss, reason = "steps are small numbers")]
+    fn scale(&self, py: Python<'_>, market: usize) -> ([(f64, f64); 2], Py<PyString>) {
+        let instrument = &self.core.markets[market].instrument;
+        let scale = |step: DecimalStep| {
+            let (mantissa, places) = step.parts();
+            (mantissa as f64, 10f64.powi(places.cast_signed()))
+        };
+        (
+            [scale(instrument.tick), scale(instrument.lot)],
+            self.id(py, market),
+        )
+    }
+}
+
+/// The next step: with the interpreter held for a few rows, without it for many.
+fn advance(kernel: &Bound<'_, Kernel>) -> PyResult<Step> {
+    let mut borrowed = kernel.borrow_mut();
+    let core = &mut borrowed.core;
+    match core.next(ROWS_ATTACHED).map_err(to_py)? {
+        Step::Pause => kernel
+            .py()
+            .detach(|| core.next(ROWS_DETACHED))
+            .map_err(to_py),
+        step => Ok(step),
+    }
+}
+
+/// Feeds a stream its source's next batch, or its end.
+fn feed(kernel: &Bound<'_, Kernel>, stream: usize, source: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Taken as an iterator first: its code may run long, and must not meet a borrowed kernel.
+    match source.try_iter()?.next() {
+        None => kernel.borrow_mut().core.end_stream(stream).map_err(to_py),
+        Some(item) => {
+            let array = from_array("batch", &item?)?;
+            if let Ok(exclusive) = array.try_readwrite() {
+                let _ = exclusive.make_nonwriteable();
+            }
+            let batch = ArrayBatch {
+                rows: array.data().cast_const().cast(),
+                len: array.len(),
+                _owner: array.clone().unbind(),
+            };
+            kernel
+                .borrow_mut()
+                .core
+                .feed(stream, Box::new(batch))
+                .map_err(to_py)
+        }
+    }
+}
+
+fn trade_objects(kernel: &Bound<'_, Kernel>) -> PyResult<Vec<Py<Trade>>> {
+    let py = kernel.py();
+    let borrowed = kernel.borrow();
+    let blank = Event::default();
+    (0..borrowed.ids.len())
+        .map(|market| {
+            let ([tick, lot], id) = borrowed.scale(py, market);
+            Py::new(
+                py,
+                Trade {
+                    row: blank,
+                    id,
+                    tick,
+                    lot,
+                },
+            )
+        })
+        .collect()
+}
+
+/// Calls the handler that a step is for.
+fn dispatch<'py>(
+    kernel: &Bound<'py, Kernel>,
+    handlers: &Handlers<'py>,
+    trades: &[Py<Trade>],
+    step: Step,
+) -> PyResult<()> {
+    let py = kernel.py();
+    match step {
+        Step::Start => call(kernel, handlers.start.as_ref(), "on_start", ()),
+        Step::Book(market) => {
+            let book = kernel.borrow().books[market]
+                .as_ref()
+                .map(|book| book.clone_ref(py));
+            match book {
+                Some(book) => call(kernel, handlers.book.as_ref(), "on_book", (book,)),
+                None => Ok(()),
+            }
+        }
+        Step::Trade(market, row) => {
+            let trade = trades[market].bind(py);
+            trade.borrow_mut().row = row;
+            call(kernel, handlers.trade.as_ref(), "on_trade", (trade,))
+        }
+        Step::Bar(market, bar) if handlers.bar.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let names = cobalt_core::bars::INTERVALS;
+                let name = names.iter().find(|(_, ns)| *ns == bar.interval_ns);
+                let name = PyString::intern(py, name.map_or("", |(name, _)| *name)).unbind();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Bar::new(&bar, instrument, borrowed.id(py, market), name)
+            };
+            call(kernel, handlers.bar.as_ref(), "on_bar", (record,))
+        }
+        Step::Gap(market, trusted) if handlers.gap.is_some() => {
+            let record = gap_record(kernel, market, trusted);
+            call(kernel, handlers.gap.as_ref(), "on_gap", (record,))
+        }
+        Step::Order(order) if handlers.order.is_some() => {
+            let record = kernel.borrow().order_record(py, &order);
+            call(kernel, handlers.order.as_ref(), "on_order", (record,))
+        }
+        Step::Fill(fill) if handlers.fill.is_some() => {
+            let market = usize::from(fill.instrument);
+            let record = {
+                let borrowed = kernel.borrow();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Fill::new(&fill, instrument, borrowed.id(py, market))
+            };
+            call(kernel, handlers.fill.as_ref(), "on_fill", (record,))
+        }
+        Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
+        _ => Ok(()),
+    }
+}
+
+fn gap_record(kernel: &Bound<'_, Kernel>, market: usize, is_trusted: bool) -> Gap {
+    let py = kernel.py();
+    let borrowed = kernel.borrow();
+    let doubt = borrowed.core.markets[market]
+        .book
+        .doubt()
+        .filter(|_| !is_trusted);
+    Gap {
+        instrument: borrowed.id(py, market),
+        is_trusted,
+        reason: doubt.map(Doubt::name),
+        detail: doubt.map(|doubt| format!("{doubt:?}")),
+        ts_recv_ns: borrowed.core.now_ns(),
+    }
+}
+
+/// Calls a handler, if there is one, and remembers its name if it raises.
+fn call<'py, A>(
+    kernel: &Bound<'py, Kernel>,
+    handler: Option<&Bound<'py, PyAny>>,
+    name: &'static str,
+    arguments: A,
+) -> PyResult<()>
+where
+    A: pyo3::call::PyCallArgs<'py>,
+{
+    let Some(handler) = handler else {
+        return Ok(());
+    };
+    handler
+        .call1(arguments)
+        .map(|_| ())
+        .inspect_err(|_| kernel.borrow_mut().failed = Some(name))
+}
+
+/// What was recorded since the last time, as dictionaries of columns.
+fn take_tables<'py>(kernel: &Bound<'py, Kernel>) -> PyResult<Bound<'py, PyDict>> {
+    let mut borrowed = kernel.borrow_mut();
+    let records = borrowed.core.take_records();
+    tables::build(kernel.py(), &borrowed.core, &records)
+}

@@ -1,0 +1,271 @@
+//! Records handed to strategies: orders, fills, bars, trades, gaps.
+
+use cobalt_core::bars::Bar as CoreBar;
+use cobalt_core::event::{Event, Side};
+use cobalt_core::instrument::Instrument;
+use cobalt_core::kernel::Fill as CoreFill;
+use cobalt_core::order::{Order as CoreOrder, OrderKind};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+/// `buy` or `sell`.
+pub fn side_name(side: Side) -> &'static str {
+    if side == Side::Bid { "buy" } else { "sell" }
+}
+
+/// An order as the strategy knew it at that moment.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Order {
+    id: u64,
+    instrument: Py<PyString>,
+    side: &'static str,
+    #[pyo3(name = "type")]
+    kind: &'static str,
+    post_only: bool,
+    px: Option<f64>,
+    qty: f64,
+    filled_qty: f64,
+    leaves_qty: f64,
+    avg_px: Option<f64>,
+    status: &'static str,
+    reject_code: Option<&'static str>,
+    is_done: bool,
+    ts_submit_ns: i64,
+    ts_exchange_ns: Option<i64>,
+    ts_done_ns: Option<i64>,
+}
+
+/// The average fill price of an order; `None` before its first fill.
+#[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+pub fn average_px(order: &CoreOrder, instrument: &Instrument) -> Option<f64> {
+    let lots = order.filled_lots;
+    (lots != 0).then(|| {
+        let (mantissa, places) = instrument.tick.parts();
+        let ticks = order.filled_px_lots as f64 / lots as f64;
+        ticks * mantissa as f64 / 10f64.powi(places.cast_signed())
+    })
+}
+
+impl Order {
+    pub fn new(order: &CoreOrder, instrument: &Instrument, id: Py<PyString>) -> Self {
+        let request = &order.request;
+        let market = request.kind == OrderKind::Market;
+        Self {
+            id: order.id,
+            instrument: id,
+            side: side_name(request.side),
+            kind: if market { "market" } else { "limit" },
+            post_only: request.post_only,
+            px: (!market).then(|| instrument.px(request.px_ticks)),
+            qty: instrument.qty(request.qty_lots),
+            filled_qty: instrument.qty(order.filled_lots),
+            leaves_qty: instrument.qty(order.leaves_lots()),
+            avg_px: average_px(order, instrument),
+            status: order.status.name(),
+            reject_code: order.reject.map(cobalt_core::order::RejectCode::name),
+            is_done: order.status.is_done(),
+            ts_submit_ns: order.ts_submit_ns,
+            ts_exchange_ns: order.ts_exchange_ns,
+            ts_done_ns: order.ts_done_ns,
+        }
+    }
+}
+
+#[pymethods]
+impl Order {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let px = self
+            .px
+            .map_or_else(|| "market".to_owned(), |px| px.to_string());
+        format!(
+            "Order(id={}, {} {} {} @ {px}, {}{})",
+            self.id,
+            self.side,
+            self.qty,
+            self.instrument.bind(py),
+            self.status,
+            self.reject_code
+                .map(|code| format!(", {code}"))
+                .unwrap_or_default()
+        )
+    }
+}
+
+/// One fill of one of our orders.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Fill {
+    order_id: u64,
+    instrument: Py<PyString>,
+    side: &'static str,
+    px: f64,
+    qty: f64,
+    liquidity: &'static str,
+    fee: f64,
+    realized_pnl: f64,
+    position: f64,
+    ts_event_ns: i64,
+    ts_recv_ns: i64,
+}
+
+impl Fill {
+    pub fn new(fill: &CoreFill, instrument: &Instrument, id: Py<PyString>) -> Self {
+        Self {
+            order_id: fill.order,
+            instrument: id,
+            side: side_name(fill.side),
+            px: instrument.px(fill.px_ticks),
+            qty: instrument.qty(fill.qty_lots),
+            liquidity: if fill.maker { "maker" } else { "taker" },
+            fee: fill.fee.to_f64(),
+            realized_pnl: fill.realized.to_f64(),
+            position: instrument.qty(fill.position_lots),
+            ts_event_ns: fill.ts_event_ns,
+            ts_recv_ns: fill.ts_recv_ns,
+        }
+    }
+}
+
+#[pymethods]
+impl Fill {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!(
+            "Fill(order_id={}, {} {} {} @ {}, {}, fee={})",
+            self.order_id,
+            self.side,
+            self.qty,
+            self.instrument.bind(py),
+            self.px,
+            self.liquidity,
+            self.fee
+        )
+    }
+}
+
+/// One complete bar, on the venue's clock.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Bar {
+    instrument: Py<PyString>,
+    interval: Py<PyString>,
+    ts_start_ns: i64,
+    ts_end_ns: i64,
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    volume: f64,
+    buy_volume: f64,
+    trades: u32,
+    is_empty: bool,
+}
+
+impl Bar {
+    pub fn new(
+        bar: &CoreBar,
+        instrument: &Instrument,
+        id: Py<PyString>,
+        interval: Py<PyString>,
+    ) -> Self {
+        Self {
+            instrument: id,
+            interval,
+            ts_start_ns: bar.ts_start_ns,
+            ts_end_ns: bar.ts_start_ns + bar.interval_ns,
+            open: instrument.px(bar.open_ticks),
+            high: instrument.px(bar.high_ticks),
+            low: instrument.px(bar.low_ticks),
+            close: instrument.px(bar.close_ticks),
+            volume: instrument.qty(bar.volume_lots),
+            buy_volume: instrument.qty(bar.buy_volume_lots),
+            trades: bar.trades,
+            is_empty: bar.trades == 0,
+        }
+    }
+}
+
+#[pymethods]
+impl Bar {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!(
+            "Bar({} {}, start={}, o={} h={} l={} c={}, volume={})",
+            self.instrument.bind(py),
+            self.interval.bind(py),
+            self.ts_start_ns,
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume
+        )
+    }
+}
+
+/// The trade that is being shown: one object an instrument, whose content changes with each trade.
+#[pyclass(module = "engine._core")]
+pub struct Trade {
+    pub row: Event,
+    pub id: Py<PyString>,
+    pub tick: (f64, f64),
+    pub lot: (f64, f64),
+}
+
+#[pymethods]
+impl Trade {
+    #[getter]
+    fn instrument(&self, py: Python<'_>) -> Py<PyString> {
+        self.id.clone_ref(py)
+    }
+
+    #[getter]
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    fn px(&self) -> f64 {
+        self.row.px_ticks as f64 * self.tick.0 / self.tick.1
+    }
+
+    #[getter]
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    fn qty(&self) -> f64 {
+        self.row.qty_lots as f64 * self.lot.0 / self.lot.1
+    }
+
+    #[getter]
+    fn px_ticks(&self) -> i64 {
+        self.row.px_ticks
+    }
+
+    #[getter]
+    fn qty_lots(&self) -> i64 {
+        self.row.qty_lots
+    }
+
+    #[getter]
+    fn aggressor(&self) -> Option<&'static str> {
+        Side::from_u8(self.row.side)
+            .filter(|side| *side != Side::None)
+            .map(side_name)
+    }
+
+    #[getter]
+    fn trade_id(&self) -> u64 {
+        self.row.seq
+    }
+
+    #[getter]
+    fn ts_event_ns(&self) -> i64 {
+        self.row.ts_event_ns
+    }
+
+    #[getter]
+    fn ts_recv_ns(&self) -> i64 {
+        self.row.ts_recv_ns
+    }
+}
+
+/// A book became suspect, or trusted again.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Gap {
+    pub instrument: Py<PyString>,
+    pub is_trusted: bool,
+    pub reason: Option<&'static str>,
+    pub detail: Option<String>,
+    pub ts_recv_ns: i64,
+}

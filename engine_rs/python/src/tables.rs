@@ -1,0 +1,171 @@
+//! Recorded rows as columns, ready for Parquet.
+
+use cobalt_core::kernel::{Kernel, Records};
+use cobalt_core::money::Money;
+use cobalt_core::order::{OrderKind, TimeInForce};
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::records::{average_px, side_name};
+
+/// `{"fills": {...}, "orders": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
+/// and for numbers that may be missing.
+pub fn build<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let tables = PyDict::new(py);
+    tables.set_item("fills", fills(py, kernel, records)?)?;
+    tables.set_item("orders", orders(py, kernel, records)?)?;
+    tables.set_item("equity", equity(py, kernel, records)?)?;
+    Ok(tables)
+}
+
+fn fills<'py>(py: Python<'py>, kernel: &Kernel, records: &Records) -> PyResult<Bound<'py, PyDict>> {
+    let rows = &records.fills;
+    let instrument = |index: u16| &kernel.markets[usize::from(index)].instrument;
+    let columns = PyDict::new(py);
+    let ints = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> i64| {
+        PyArray1::from_iter(py, rows.iter().map(get))
+    };
+    let floats = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> f64| {
+        PyArray1::from_iter(py, rows.iter().map(get))
+    };
+    let text =
+        |get: &dyn Fn(&cobalt_core::kernel::Fill) -> String| PyList::new(py, rows.iter().map(get));
+    columns.set_item("ts_event_ns", ints(&|f| f.ts_event_ns))?;
+    columns.set_item("ts_recv_ns", ints(&|f| f.ts_recv_ns))?;
+    columns.set_item(
+        "instrument",
+        text(&|f| instrument(f.instrument).id.clone())?,
+    )?;
+    columns.set_item("order_id", ints(&|f| f.order.cast_signed()))?;
+    columns.set_item("side", text(&|f| side_name(f.side).to_owned())?)?;
+    columns.set_item("px", floats(&|f| instrument(f.instrument).px(f.px_ticks)))?;
+    columns.set_item("qty", floats(&|f| instrument(f.instrument).qty(f.qty_lots)))?;
+    columns.set_item("px_ticks", ints(&|f| f.px_ticks))?;
+    columns.set_item("qty_lots", ints(&|f| f.qty_lots))?;
+    columns.set_item(
+        "liquidity",
+        text(&|f| if f.maker { "maker" } else { "taker" }.to_owned())?,
+    )?;
+    columns.set_item("fee", floats(&|f| f.fee.to_f64()))?;
+    columns.set_item(
+        "currency",
+        text(&|f| instrument(f.instrument).settlement().to_owned())?,
+    )?;
+    columns.set_item(
+        "position",
+        floats(&|f| instrument(f.instrument).qty(f.position_lots)),
+    )?;
+    columns.set_item("realized_pnl", floats(&|f| f.realized.to_f64()))?;
+    Ok(columns)
+}
+
+fn orders<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    let rows = || {
+        records.orders.iter().map(|order| {
+            (
+                order,
+                &kernel.markets[usize::from(order.request.instrument)].instrument,
+            )
+        })
+    };
+    let limit = |order: &cobalt_core::order::Order| order.request.kind == OrderKind::Limit;
+    columns.set_item(
+        "order_id",
+        PyArray1::from_iter(py, rows().map(|(o, _)| o.id.cast_signed())),
+    )?;
+    columns.set_item("instrument", list(py, rows().map(|(_, i)| i.id.clone()))?)?;
+    columns.set_item(
+        "side",
+        list(py, rows().map(|(o, _)| side_name(o.request.side)))?,
+    )?;
+    let kind = rows().map(|(o, _)| if limit(o) { "limit" } else { "market" });
+    columns.set_item("type", list(py, kind)?)?;
+    let tif = rows().map(|(o, _)| {
+        if o.request.tif == TimeInForce::Ioc {
+            "IOC"
+        } else {
+            "GTC"
+        }
+    });
+    columns.set_item("tif", list(py, tif)?)?;
+    columns.set_item(
+        "post_only",
+        list(py, rows().map(|(o, _)| o.request.post_only))?,
+    )?;
+    let px = rows().map(|(o, i)| limit(o).then(|| i.px(o.request.px_ticks)));
+    columns.set_item("px", list(py, px)?)?;
+    let qty = rows().map(|(o, i)| i.qty(o.request.qty_lots));
+    columns.set_item("qty", PyArray1::from_iter(py, qty))?;
+    let filled = rows().map(|(o, i)| i.qty(o.filled_lots));
+    columns.set_item("filled_qty", PyArray1::from_iter(py, filled))?;
+    columns.set_item("avg_px", list(py, rows().map(|(o, i)| average_px(o, i)))?)?;
+    columns.set_item("status", list(py, rows().map(|(o, _)| o.status.name()))?)?;
+    let code = rows().map(|(o, _)| o.reject.map(cobalt_core::order::RejectCode::name));
+    columns.set_item("reject_code", list(py, code)?)?;
+    let submitted = rows().map(|(o, _)| o.ts_submit_ns);
+    columns.set_item("ts_submit_ns", PyArray1::from_iter(py, submitted))?;
+    columns.set_item(
+        "ts_exchange_ns",
+        list(py, rows().map(|(o, _)| o.ts_exchange_ns))?,
+    )?;
+    columns.set_item("ts_done_ns", list(py, rows().map(|(o, _)| o.ts_done_ns))?)?;
+    Ok(columns)
+}
+
+fn equity<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    let rows = || {
+        records
+            .equity
+            .iter()
+            .map(|row| (row, &kernel.markets[usize::from(row.instrument)]))
+    };
+    let floats = |value: Option<Money>| value.map(Money::to_f64);
+    columns.set_item(
+        "ts_ns",
+        PyArray1::from_iter(py, rows().map(|(r, _)| r.ts_ns)),
+    )?;
+    columns.set_item(
+        "instrument",
+        list(py, rows().map(|(_, m)| m.instrument.id.clone()))?,
+    )?;
+    let currency = rows().map(|(_, m)| m.instrument.settlement().to_owned());
+    columns.set_item("currency", list(py, currency)?)?;
+    let mid = rows().map(|(r, m)| r.mid_px_x2.map(|px| m.instrument.px(px) / 2.0));
+    columns.set_item("mid", list(py, mid)?)?;
+    let position = rows().map(|(r, m)| m.instrument.qty(r.position_lots));
+    columns.set_item("position", PyArray1::from_iter(py, position))?;
+    let realized = rows().map(|(r, _)| r.realized.to_f64());
+    columns.set_item("realized_pnl", PyArray1::from_iter(py, realized))?;
+    columns.set_item(
+        "unrealized_pnl",
+        list(py, rows().map(|(r, _)| floats(r.unrealized)))?,
+    )?;
+    columns.set_item(
+        "fees",
+        PyArray1::from_iter(py, rows().map(|(r, _)| r.fees.to_f64())),
+    )?;
+    columns.set_item("equity", list(py, rows().map(|(r, _)| floats(r.equity)))?)?;
+    Ok(columns)
+}
+
+fn list<'py, T>(py: Python<'py>, values: impl Iterator<Item = T>) -> PyResult<Bound<'py, PyList>>
+where
+    T: IntoPyObject<'py>,
+{
+    PyList::new(py, values.collect::<Vec<_>>())
+}
