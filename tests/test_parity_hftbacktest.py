@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engine.peers import hftbacktest as peer
-from engine.peers.orders import SUBMIT, random_commands
+from engine.peers.orders import SUBMIT, Setup, random_commands
 from tests.oracles import exchange as oracle_exchange
 from tests.parity.compare import account, differences, requeued_with_new_qty
 from tests.parity.feed import random_feed
@@ -36,8 +36,8 @@ class Latency:
     order_entry_ns: int
     response_ns: int
 
-    def setup(self) -> peer.Setup:
-        return peer.Setup(self.order_entry_ns, self.response_ns, float(MAKER_FEE), float(TAKER_FEE))
+    def setup(self) -> Setup:
+        return Setup(self.order_entry_ns, self.response_ns, MAKER_FEE, TAKER_FEE)
 
 
 TEN_MS = Latency(10_000_000, 10_000_000)
