@@ -1,4 +1,14 @@
+"""The compiled core. Users reach its classes through `engine`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, final
+
 import numpy as np
+import numpy.typing as npt
+
+Number = str | int | float | Decimal
+Side = Literal["bid", "ask"]
 
 __version__: str
 BUILD_PROFILE: str
@@ -7,7 +17,181 @@ TS_NONE: int
 SEQ_NONE: int
 
 def replay_book(
-    depth: np.ndarray[tuple[int], np.dtype[np.void]],
-) -> tuple[
-    np.ndarray[tuple[int, int], np.dtype[np.int64]], np.ndarray[tuple[int, int], np.dtype[np.int64]]
-]: ...
+    depth: npt.NDArray[np.void],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+@final
+class Book:
+    """A live view of an instrument's book as received.
+
+    It changes as the run goes on. Prices are floats in quote units, quantities in the instrument's
+    units; a side without levels gives None. The arrays (float64, best level first, at most as many
+    levels as subscribed, shorter where the side is) are read-only and overwritten by the next
+    access: copy what is to be kept.
+    """
+
+    instrument: str
+    tick: float
+    lot: float
+    best_bid: float | None
+    best_ask: float | None
+    best_bid_qty: float | None
+    best_ask_qty: float | None
+    best_bid_ticks: int | None
+    best_ask_ticks: int | None
+    mid: float | None
+    spread: float | None
+    micro_price: float | None
+    bid_px: npt.NDArray[np.float64]
+    bid_qty: npt.NDArray[np.float64]
+    ask_px: npt.NDArray[np.float64]
+    ask_qty: npt.NDArray[np.float64]
+    is_trusted: bool
+    seq: int | None
+    def imbalance(self, levels: int = 1) -> float:
+        """(bid − ask) / (bid + ask) of the sizes of the best levels; 0 when both are empty."""
+    def qty_at(self, side: Side, px: Number) -> float:
+        """The size at a price, 0 where there is no level."""
+    def depth(self, side: Side, levels: int) -> float:
+        """Total size of the best levels of a side."""
+    def vwap_to_take(self, side: Side, qty: Number) -> float | None:
+        """Average price of taking `qty` from a side; None where it holds less."""
+    def level_count(self, side: Side) -> int:
+        """Number of levels of a side."""
+
+@final
+class Trade:
+    """The trade being shown; the object is reused for the next one. `aggressor` is buy or sell."""
+
+    instrument: str
+    px: float
+    qty: float
+    px_ticks: int
+    qty_lots: int
+    aggressor: str | None
+    trade_id: int
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
+class Bar:
+    """A complete bar; `ts_start_ns` (inclusive) and `ts_end_ns` are on the venue's clock."""
+
+    instrument: str
+    interval: str
+    ts_start_ns: int
+    ts_end_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    buy_volume: float
+    trades: int
+    is_empty: bool
+
+@final
+class Order:
+    """An order as the strategy knew it at that moment.
+
+    `status` is submitted, open, filled, canceled, expired or rejected; `px` is None for a market
+    order; `ts_submit_ns` and `ts_done_ns` are on our clock, `ts_exchange_ns` on the venue's.
+    """
+
+    id: int
+    instrument: str
+    side: str
+    type: str
+    post_only: bool
+    px: float | None
+    qty: float
+    filled_qty: float
+    leaves_qty: float
+    avg_px: float | None
+    status: str
+    reject_code: str | None
+    is_done: bool
+    ts_submit_ns: int
+    ts_exchange_ns: int | None
+    ts_done_ns: int | None
+
+@final
+class Fill:
+    """One fill; fee and realized profit in the settlement currency, before the fee.
+
+    `ts_event_ns` is the venue's clock at execution, `ts_recv_ns` ours when we learned of it.
+    """
+
+    order_id: int
+    instrument: str
+    side: str
+    px: float
+    qty: float
+    liquidity: str
+    fee: float
+    realized_pnl: float
+    position: float
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
+class Gap:
+    """A book became suspect, or trusted again; `reason` is gap, crossed or impossible."""
+
+    instrument: str
+    is_trusted: bool
+    reason: str | None
+    detail: str | None
+    ts_recv_ns: int
+
+@final
+class Kernel:
+    """The event loop; `engine.backtest.Backtest` is its public face."""
+
+    failed_handler: str | None
+    start_ns: int
+    now_ns: int
+    event_ns: int | None
+    seq: int
+    result_sha256: str
+    def __new__(
+        cls,
+        instruments: Sequence[Any],
+        *,
+        order_entry_ns: int,
+        response_ns: int,
+        cash: Sequence[tuple[str, str]],
+        equity_every_ns: int,
+        fingerprint: str,
+    ) -> Kernel: ...
+    def add_stream(self, market: int, kind: str) -> int: ...
+    def run(
+        self,
+        handlers: Mapping[str, Callable[..., Any]],
+        sources: Sequence[Iterator[npt.NDArray[np.void]]],
+        sink: Callable[[dict[str, dict[str, Any]]], None],
+    ) -> None: ...
+    def counts(self) -> dict[str, int]: ...
+    def book_counts(self, market: int) -> dict[str, int]: ...
+    def equity(self) -> dict[str, float | None]: ...
+    def position(self, market: int) -> float: ...
+    def entry_px(self, market: int) -> float | None: ...
+    def book(self, market: int, depth: int) -> Book: ...
+    def subscribe_book(self, market: int, every_ns: int | None) -> None: ...
+    def subscribe_trades(self, market: int) -> None: ...
+    def subscribe_bars(self, market: int, interval: str) -> None: ...
+    def set_timer(self, at_ns: int, every_ns: int | None) -> int: ...
+    def cancel_timer(self, timer: int) -> bool: ...
+    def submit(
+        self,
+        market: int,
+        *,
+        buy: bool,
+        qty: Number,
+        limit: Number | None,
+        post_only: bool,
+        ioc: bool,
+    ) -> int: ...
+    def cancel(self, order: int) -> bool: ...
+    def modify(self, order: int, *, qty: Number | None, limit: Number | None) -> bool: ...
+    def order(self, order: int) -> Order | None: ...
+    def live_orders(self) -> list[Order]: ...

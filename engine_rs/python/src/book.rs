@@ -119,6 +119,16 @@ impl Book {
     }
 
     #[getter]
+    fn tick(&self) -> f64 {
+        self.tick.0 / self.tick.1
+    }
+
+    #[getter]
+    fn lot(&self) -> f64 {
+        self.lot.0 / self.lot.1
+    }
+
+    #[getter]
     fn best_bid(&self, py: Python<'_>) -> Option<f64> {
         self.read(py, CoreBook::best_bid_px).map(|px| self.px(px))
     }

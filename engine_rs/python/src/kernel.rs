@@ -237,6 +237,11 @@ impl Kernel {
     }
 
     #[getter]
+    fn start_ns(&self) -> i64 {
+        self.core.start_ns()
+    }
+
+    #[getter]
     fn event_ns(&self) -> Option<i64> {
         Some(self.core.event_ns()).filter(|ts| *ts != cobalt_core::event::TS_NONE)
     }

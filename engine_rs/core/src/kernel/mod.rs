@@ -127,6 +127,7 @@ pub struct Kernel {
     hash: RunHash,
     counts: Counts,
     equity_every_ns: i64,
+    start_ns: i64,
     now_ns: i64,
     event_ns: i64,
     seq: u64,
@@ -192,6 +193,7 @@ impl Kernel {
             hash,
             counts: Counts::default(),
             equity_every_ns: settings.equity_every_ns,
+            start_ns: 0,
             now_ns: 0,
             event_ns: 0,
             seq: 0,
@@ -230,6 +232,11 @@ impl Kernel {
     #[inline]
     pub fn now_ns(&self) -> i64 {
         self.now_ns
+    }
+
+    /// Our clock at the first row; 0 before the start.
+    pub fn start_ns(&self) -> i64 {
+        self.start_ns
     }
 
     /// The venue's clock of the market data received last, ns.
@@ -423,6 +430,7 @@ impl Kernel {
             return;
         }
         self.phase = Phase::Running;
+        self.start_ns = first;
         self.now_ns = first;
         let every = self.equity_every_ns;
         self.timers

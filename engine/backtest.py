@@ -1,0 +1,375 @@
+"""Running a strategy over recorded events: in memory ([`Backtest`]) or from a catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import platform
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import engine
+from engine import _core
+from engine.config import ConfigError, RunConfig, build_strategy_config, config_sha256, did_you_mean
+from engine.strategy import Strategy, StrategyError
+from engine.units import duration_ns, timestamp_ns, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from engine.catalog import Catalog
+    from engine.config import LatencyConfig
+    from engine.instruments import Instrument
+    from engine.results import EquityStatistics
+
+    Events = npt.NDArray[np.void]
+
+__all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
+
+STREAM_KINDS = ("depth", "trades")
+
+
+class BacktestError(RuntimeError):
+    """A run could not begin or go on; the message says what is missing and what to do."""
+
+
+class Backtest:
+    """One strategy over streams of events.
+
+    `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
+    `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
+    lie and made read-only. Latencies are constant, in ns. `cash` is decimal text by currency.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        strategy: Strategy[Any],
+        feeds: Mapping[tuple[str, str], Iterable[Events]],
+        *,
+        latency: LatencyConfig,
+        cash: Mapping[str, str] | None = None,
+        equity_every: str | int = "1s",
+        seed: int = 7,
+    ) -> None:
+        self.strategy = strategy
+        self._ids = [instrument.id for instrument in instruments]
+        every_ns = duration_ns(equity_every, "run.equity_every")
+        cash = dict(cash or {})
+        fingerprint = {
+            "strategy": f"{type(strategy).__module__}:{type(strategy).__qualname__}",
+            "config": _plain(strategy.config),
+            "instruments": [dataclasses.asdict(instrument) for instrument in instruments],
+            "latency": dataclasses.asdict(latency),
+            "exchange": {"queue": "risk_averse", "fill": "no_partial"},
+            "cash": cash,
+            "equity_every_ns": every_ns,
+            "seed": seed,
+        }
+        self.kernel = _core.Kernel(
+            list(instruments),
+            order_entry_ns=latency.order_entry_ns,
+            response_ns=latency.response_ns,
+            cash=list(cash.items()),
+            equity_every_ns=every_ns,
+            fingerprint=json.dumps(fingerprint, sort_keys=True, default=str),
+        )
+        self._sources = []
+        for (instrument, kind), batches in feeds.items():
+            if instrument not in self._ids:
+                raise ValueError(f"feeds: expected one of {self._ids}, found {instrument!r}")
+            self.kernel.add_stream(self._ids.index(instrument), kind)
+            self._sources.append(iter(batches))
+        self._handlers = strategy._attach(self.kernel, self._ids, seed)  # noqa: SLF001
+
+    def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
+        """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
+
+        Raises StrategyError where a handler raises, ValueError for rows that are no events.
+        """
+        kernel = self.kernel
+        try:
+            kernel.run(self._handlers, self._sources, sink)
+        except Exception as error:
+            handler = kernel.failed_handler
+            if handler is None:
+                raise
+            event_ns = kernel.event_ns
+            raise StrategyError(
+                f"{type(self.strategy).__name__}.{handler} raised {type(error).__name__}: {error}"
+                f" at event seq {kernel.seq}, received {utc_text(kernel.now_ns)},"
+                f" venue time {'unknown' if event_ns is None else utc_text(event_ns)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a run lies, and its `summary.json`."""
+
+    run_dir: Path
+    summary: dict[str, Any]
+
+
+def run_backtest(
+    config: RunConfig, *, progress: Callable[[int], None] | None = None
+) -> RunResult:
+    """Runs a configuration over its catalog and writes the run folder.
+
+    `progress` is called with the number of rows of each batch read. Raises ConfigError or
+    BacktestError for what the user can mend, StrategyError where the strategy raised.
+    """
+    from engine.results import ParquetSink
+
+    _check_exchange(config)
+    instruments = [_with_fees(instrument, config) for instrument in config.instruments()]
+    if not instruments:
+        raise ConfigError("instrument: expected at least one, found none")
+    strategy = load_strategy(config)
+    start_ns, end_ns = _range(config)
+    every_ns = duration_ns(config.run.equity_every, "run.equity_every")
+    with _Feeds(config, instruments, start_ns, end_ns, progress) as feeds:
+        backtest = Backtest(
+            instruments,
+            strategy,
+            feeds.streams,
+            latency=config.latency,
+            cash=config.run.cash,
+            equity_every=config.run.equity_every,
+            seed=config.seed,
+        )
+        run_dir = _make_run_dir(config)
+        initial = {name: float(text) for name, text in config.run.cash.items()}
+        sink = ParquetSink(run_dir, initial, every_ns)
+        began = time.perf_counter()
+        try:
+            backtest.run(sink)
+        finally:
+            sink.close()
+        wall_s = time.perf_counter() - began
+    counts = backtest.kernel.counts()
+    if counts["events"] == 0:
+        raise BacktestError("data: no events in the range asked for (data.start, data.end)")
+    summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
+    text = json.dumps(summary, indent=2, allow_nan=False)
+    (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+    return RunResult(run_dir, summary)
+
+
+def load_strategy(config: RunConfig) -> Strategy[Any]:
+    """The strategy that `strategy.target` names (`module:Class`), with its typed configuration.
+
+    Modules in the working folder go before installed ones. Raises ConfigError.
+    """
+    target = config.strategy.target
+    module_name, colon, class_name = target.partition(":")
+    if not colon or not module_name or not class_name:
+        raise ConfigError(f"strategy.target: expected module:Class, found '{target}'")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise ConfigError(f"strategy.target: no module '{module_name}'") from error
+        raise
+    cls = getattr(module, class_name, None)
+    if not (isinstance(cls, type) and issubclass(cls, Strategy)):
+        known = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+        ]
+        raise ConfigError(
+            f"strategy.target: '{module_name}' has no strategy '{class_name}'"
+            f"{did_you_mean(class_name, known)}"
+        )
+    return cls(build_strategy_config(cls.Config, config.strategy.config))
+
+
+class _Feeds:
+    """The catalog's streams for a run, read ahead on a thread each."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        instruments: Sequence[Instrument],
+        start_ns: int | None,
+        end_ns: int | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        from engine.catalog import Catalog
+        from engine.feed import ReadAhead
+
+        self.catalog = Catalog(config.catalog)
+        self.ids = [instrument.id for instrument in instruments]
+        self.provenance = _provenance(self.catalog, self.ids, config.catalog)
+        self._readers = []
+        self.streams: dict[tuple[str, str], Iterable[Events]] = {}
+        for instrument in self.ids:
+            for kind in STREAM_KINDS:
+                batches = self.catalog.batches(
+                    instrument,
+                    kind,
+                    start_ns=start_ns,
+                    end_ns=end_ns,
+                    batch_rows=config.data.batch_rows,
+                )
+                reader = ReadAhead(_counted(batches, progress))
+                self._readers.append(reader)
+                self.streams[instrument, kind] = reader
+
+    def __enter__(self) -> _Feeds:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for reader in self._readers:
+            reader.close()
+
+
+def _counted(
+    batches: Iterable[Events], progress: Callable[[int], None] | None
+) -> Iterable[Events]:
+    for batch in batches:
+        if progress is not None:
+            progress(len(batch))
+        yield batch
+
+
+def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
+    """`recorded` or `testnet`; anything testnet makes the whole run testnet."""
+    present = catalog.instruments()
+    for instrument in ids:
+        if instrument not in present:
+            held = f"it holds {', '.join(present)}" if present else "it is empty"
+            raise BacktestError(
+                f"catalog {root}: no data for {instrument}; {held}. Import a recording with"
+                f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
+                f" or make practice data with `cobalt testnet catalog={root}`"
+            )
+    found = {
+        entry.provenance for instrument in ids for entry in catalog.manifest(instrument).files
+    }
+    return "testnet" if "testnet" in found else "recorded"
+
+
+def _check_exchange(config: RunConfig) -> None:
+    for name, found, known in (
+        ("exchange.queue", config.exchange.queue, ["risk_averse"]),
+        ("exchange.fill", config.exchange.fill, ["no_partial"]),
+    ):
+        if found not in known:
+            raise ConfigError(f"{name}: expected {', '.join(known)}, found '{found}'")
+
+
+def _with_fees(instrument: Instrument, config: RunConfig) -> Instrument:
+    fees = config.fees
+    return dataclasses.replace(
+        instrument,
+        maker_fee=instrument.maker_fee if fees.maker is None else fees.maker,
+        taker_fee=instrument.taker_fee if fees.taker is None else fees.taker,
+    )
+
+
+def _range(config: RunConfig) -> tuple[int | None, int | None]:
+    data = config.data
+    try:
+        start = None if data.start is None else timestamp_ns(data.start, "data.start")
+        end = None if data.end is None else timestamp_ns(data.end, "data.end")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if start is not None and end is not None and start >= end:
+        raise ConfigError(f"data.end: expected a time after data.start, found {data.end}")
+    return start, end
+
+
+def _make_run_dir(config: RunConfig) -> Path:
+    name = config.run.name or config.strategy.target.rpartition(":")[2]
+    if config.run.dir is None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        run_dir = Path("runs") / f"{stamp}-{name}"
+    else:
+        run_dir = Path(config.run.dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    # A summary stands for a finished run: an older one must not outlive the start of a new run.
+    (run_dir / "summary.json").unlink(missing_ok=True)
+    return run_dir
+
+
+def _summary(
+    config: RunConfig,
+    instruments: Sequence[Instrument],
+    feeds: _Feeds,
+    backtest: Backtest,
+    statistics: Any,
+    wall_s: float,
+) -> dict[str, Any]:
+    import numpy as np
+    import pyarrow as pa
+
+    counts = backtest.kernel.counts()
+    currencies: dict[str, EquityStatistics] = statistics.currencies
+    only = next(iter(currencies)) if len(currencies) == 1 else None
+    one = currencies[only] if only is not None else None
+    return {
+        "name": config.run.name or config.strategy.target.rpartition(":")[2],
+        "mode": "backtest",
+        "provenance": feeds.provenance,
+        "strategy": config.strategy.target,
+        "instruments": [instrument.id for instrument in instruments],
+        "start": utc_text(backtest.kernel.start_ns),
+        "end": utc_text(backtest.kernel.now_ns),
+        "seed": config.seed,
+        "events": counts["events"],
+        "level_updates": counts["level_updates"],
+        "messages": counts["messages"],
+        "wall_s": wall_s,
+        "events_per_s": counts["events"] / wall_s if wall_s > 0 else None,
+        "orders": counts["orders"],
+        "rejected": counts["rejected"],
+        "requests_too_late": counts["requests_too_late"],
+        "fills": counts["fills"],
+        "currency": only,
+        "pnl": None if one is None else one.pnl,
+        "fees": None if only is None else statistics.fees.get(only, 0.0),
+        "max_drawdown": None if one is None else one.max_drawdown,
+        "sharpe": None if one is None else one.sharpe,
+        "by_currency": {
+            name: {
+                "initial": equity.initial,
+                "equity": equity.last,
+                "pnl": equity.pnl,
+                "fees": statistics.fees.get(name, 0.0),
+                "max_drawdown": equity.max_drawdown,
+                "sharpe": equity.sharpe,
+            }
+            for name, equity in currencies.items()
+        },
+        "books": {
+            instrument.id: backtest.kernel.book_counts(index)
+            for index, instrument in enumerate(instruments)
+        },
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "config_sha256": config_sha256(config),
+        "data_sha256": feeds.catalog.data_sha256(feeds.ids, list(STREAM_KINDS)),
+        "result_sha256": backtest.kernel.result_sha256,
+        "versions": {
+            "cobalt": engine.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyarrow": pa.__version__,
+        },
+    }
+
+
+def _plain(config: Any) -> Any:
+    return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else repr(config)

@@ -1,0 +1,316 @@
+"""The strategy API: subclass [`Strategy`], override the handlers you need.
+
+A strategy sees events in the order of our receive clock and pays only for what it subscribed to.
+Time and randomness come from the engine (`self.clock`, `self.rng`), so that equal inputs give
+equal runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from engine.units import duration_ns, timestamp_ns
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    import numpy as np
+
+    from engine._core import Bar, Book, Fill, Gap, Kernel, Order, Trade
+
+    Number = str | int | float | Decimal
+
+__all__ = ["HANDLERS", "Clock", "NoConfig", "Strategy", "StrategyError", "Timer"]
+
+HANDLERS = (
+    "on_start",
+    "on_book",
+    "on_trade",
+    "on_bar",
+    "on_timer",
+    "on_order",
+    "on_fill",
+    "on_gap",
+    "on_stop",
+)
+
+
+class StrategyError(RuntimeError):
+    """A handler raised: says which, at which event (`seq`) and at what time on both clocks.
+
+    The handler's own exception is the cause (`__cause__`).
+    """
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The configuration of a strategy that has none."""
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A timer that is due: its id, the name it was given, and our clock in ns."""
+
+    id: int
+    name: str
+    ts_ns: int
+
+
+class Clock:
+    """The run's time, in ns since the Unix epoch."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    @property
+    def now_ns(self) -> int:
+        """Our clock: the receive time of what is being handled."""
+        return self._kernel.now_ns
+
+    @property
+    def event_ns(self) -> int | None:
+        """The venue's clock of the market data received last; None where the venue sends none."""
+        return self._kernel.event_ns
+
+
+C = TypeVar("C")
+
+
+class Strategy(Generic[C]):
+    """Base of all strategies.
+
+    `Config` is the class of `self.config`, a dataclass whose fields `strategy.config.*` sets.
+    Instruments are named by id, such as `BTCUSDT-PERP.BINANCE`; naming one that is not in the run
+    raises KeyError. Prices and quantities may be text, int, Decimal (taken exactly) or float (taken
+    for the tick or lot within a millionth of one).
+    """
+
+    Config: ClassVar[type] = NoConfig
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+        self._timers: dict[int, str] = {}
+
+    # What the strategy overrides. ------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """The clock stands at the first event; subscribe here."""
+
+    def on_book(self, book: Book) -> None:
+        """A subscribed book, trusted, after a whole message. `book` is a live view."""
+
+    def on_trade(self, trade: Trade) -> None:
+        """A trade of a subscribed instrument. `trade` is reused for the next one."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """A complete bar of a subscribed interval."""
+
+    def on_timer(self, timer: Timer) -> None:
+        """A timer is due."""
+
+    def on_order(self, order: Order) -> None:
+        """One of our orders changed: accepted, filled, cancelled, expired or refused."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """One of our orders was filled; position and order are already up to date."""
+
+    def on_gap(self, gap: Gap) -> None:
+        """A book became suspect (`gap.is_trusted` False) or trusted again (True)."""
+
+    def on_stop(self) -> None:
+        """The data is at its end. Orders given here go nowhere."""
+
+    # What it may ask for. --------------------------------------------------------------------
+
+    @property
+    def instruments(self) -> list[str]:
+        """Ids of the run's instruments, in the order of the configuration."""
+        return list(self._markets)
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """The run's random source: numpy's PCG64, seeded with the run's seed."""
+        import numpy as np
+
+        return np.random.Generator(np.random.PCG64(self._seed))
+
+    def subscribe_book(
+        self, instrument: str, every: str | int | None = None, depth: int = 10
+    ) -> Book:
+        """Calls `on_book` on every message, or at most once per `every` ("100ms", ns) if changed.
+
+        With an interval the calls come on its multiples since the epoch. Returns the live view,
+        whose arrays hold `depth` levels (up to 5,000).
+        """
+        market = self._market(instrument)
+        book = self._kernel.book(market, depth)
+        every_ns = None if every is None else duration_ns(every, "every")
+        self._kernel.subscribe_book(market, every_ns)
+        return book
+
+    def subscribe_trades(self, instrument: str) -> None:
+        """Calls `on_trade` on every trade."""
+        self._kernel.subscribe_trades(self._market(instrument))
+
+    def subscribe_bars(self, instrument: str, interval: str) -> None:
+        """Calls `on_bar` on every complete bar: 1s, 1m, 5m, 15m, 1h, 4h or 1d."""
+        self._kernel.subscribe_bars(self._market(instrument), interval)
+
+    def set_timer(
+        self,
+        name: str = "",
+        *,
+        every: str | int | None = None,
+        after: str | int | None = None,
+        at: str | int | None = None,
+    ) -> int:
+        """Calls `on_timer` after a time, at a time, or every so often (first one interval from now).
+
+        Returns the timer's id. Raises ValueError unless exactly one of `after` and `at`, or `every`
+        with at most one of them, is given.
+        """
+        if (after is not None and at is not None) or (every is None and after is None and at is None):
+            raise ValueError("set_timer: expected every=, after= or at= (not after= with at=)")
+        every_ns = None if every is None else duration_ns(every, "every")
+        if at is not None:
+            first = timestamp_ns(at, "at")
+        elif after is not None:
+            first = self.clock.now_ns + duration_ns(after, "after")
+        else:
+            assert every_ns is not None
+            first = self.clock.now_ns + every_ns
+        timer = self._kernel.set_timer(first, every_ns)
+        self._timers[timer] = name
+        return timer
+
+    def cancel_timer(self, timer: int) -> bool:
+        """Stops a timer; False where there is none with this id."""
+        self._timers.pop(timer, None)
+        return self._kernel.cancel_timer(timer)
+
+    # Orders. ---------------------------------------------------------------------------------
+
+    def buy(
+        self,
+        instrument: str,
+        qty: Number,
+        limit: Number | None = None,
+        *,
+        post_only: bool = False,
+        tif: str = "GTC",
+    ) -> int:
+        """Sends a buy order, market without `limit`, and returns its id.
+
+        `tif` is GTC or IOC. What breaks the instrument's rules comes back by `on_order` as rejected,
+        with a code; what makes no sense at all raises ValueError or TypeError.
+        """
+        return self._submit(instrument, True, qty, limit, post_only, tif)
+
+    def sell(
+        self,
+        instrument: str,
+        qty: Number,
+        limit: Number | None = None,
+        *,
+        post_only: bool = False,
+        tif: str = "GTC",
+    ) -> int:
+        """Sends a sell order; see [`buy`]."""
+        return self._submit(instrument, False, qty, limit, post_only, tif)
+
+    def cancel(self, order_id: int) -> bool:
+        """Asks to cancel; False where the order is not live as far as we know."""
+        return self._kernel.cancel(order_id)
+
+    def cancel_all(self, instrument: str | None = None) -> int:
+        """Asks to cancel all live orders (of an instrument); returns how many."""
+        return sum(self.cancel(order.id) for order in self.orders(instrument))
+
+    def modify(
+        self, order_id: int, *, qty: Number | None = None, limit: Number | None = None
+    ) -> bool:
+        """Asks to change quantity and limit of a live order, which then queues anew.
+
+        False where it is not live as far as we know.
+        """
+        return self._kernel.modify(order_id, qty=qty, limit=limit)
+
+    # State. ----------------------------------------------------------------------------------
+
+    def book(self, instrument: str, depth: int = 10) -> Book:
+        """The live view of an instrument's book, whether subscribed or not."""
+        return self._kernel.book(self._market(instrument), depth)
+
+    def order(self, order_id: int) -> Order | None:
+        """A live order; None for one that is done."""
+        return self._kernel.order(order_id)
+
+    def orders(self, instrument: str | None = None) -> list[Order]:
+        """Live orders (of an instrument) in order of submission."""
+        live = self._kernel.live_orders()
+        return live if instrument is None else [o for o in live if o.instrument == instrument]
+
+    def position(self, instrument: str) -> float:
+        """Signed quantity held, as far as we know."""
+        return self._kernel.position(self._market(instrument))
+
+    def entry_px(self, instrument: str) -> float | None:
+        """Average entry price of the position; None while flat."""
+        return self._kernel.entry_px(self._market(instrument))
+
+    def equity(self, currency: str) -> float | None:
+        """Equity in a settlement currency; None where a position cannot be valued yet."""
+        return self._kernel.equity()[currency]
+
+    # The engine's side. ----------------------------------------------------------------------
+
+    def _attach(self, kernel: Kernel, ids: list[str], seed: int) -> dict[str, Any]:
+        """Connects the strategy to a run; returns its overridden handlers."""
+        self._kernel = kernel
+        self._markets = {instrument: index for index, instrument in enumerate(ids)}
+        self._seed = seed
+        self.clock = Clock(kernel)
+        found = {
+            name: getattr(self, name)
+            for name in HANDLERS
+            if getattr(type(self), name) is not getattr(Strategy, name)
+        }
+        if "on_timer" in found:
+            found["on_timer"] = self._call_timer
+        return found
+
+    def _call_timer(self, timer: int) -> None:
+        self.on_timer(Timer(timer, self._timers.get(timer, ""), self.clock.now_ns))
+
+    def _market(self, instrument: str) -> int:
+        try:
+            return self._markets[instrument]
+        except KeyError:
+            known = ", ".join(self._markets)
+            raise KeyError(
+                f"instrument: expected one of the run's ({known}), found {instrument!r}"
+            ) from None
+
+    def _submit(
+        self,
+        instrument: str,
+        buy: bool,  # noqa: FBT001 - private, called positionally twice above.
+        qty: Number,
+        limit: Number | None,
+        post_only: bool,  # noqa: FBT001 - as above.
+        tif: str,
+    ) -> int:
+        if tif not in ("GTC", "IOC"):
+            raise ValueError(f"tif: expected GTC or IOC, found {tif!r}")
+        if post_only and (limit is None or tif == "IOC"):
+            raise ValueError("post_only: expected a GTC limit order, found a market or IOC order")
+        return self._kernel.submit(
+            self._market(instrument),
+            buy=buy,
+            qty=qty,
+            limit=limit,
+            post_only=post_only,
+            ioc=tif == "IOC",
+        )

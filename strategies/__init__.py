@@ -1,0 +1,1 @@
+"""Example strategies, one file and one screen each."""
