@@ -29,7 +29,7 @@ from engine.strategy import NoConfig, Strategy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine._core import Book, Fill, Order
+    from engine._core import Book, Order
     from engine.instruments import Instrument
     from engine.strategy import Timer
 
@@ -211,9 +211,7 @@ def _backtest(
     setup: Setup,
 ) -> tuple[Backtest, list[dict[str, dict[str, Any]]]]:
     """A run in memory, and the list that its tables go to."""
-    priced = dataclasses.replace(
-        instrument, maker_fee=setup.maker_fee, taker_fee=setup.taker_fee
-    )
+    priced = dataclasses.replace(instrument, maker_fee=setup.maker_fee, taker_fee=setup.taker_fee)
     backtest = Backtest(
         [priced],
         strategy,

@@ -188,7 +188,7 @@ def random_commands(
     """
     rng = random.Random(seed)
     begin = int(depth["ts_recv_ns"][depth["kind"] == _SNAPSHOT][0])
-    end = int(depth["ts_recv_ns"][-1])
+    end = int(depth["ts_recv_ns"][depth["side"] != 0][-1])
     room = (end - begin) // 50
     times = sorted(rng.randrange(begin + room, end - room) for _ in range(count))
     commands = np.zeros(count, COMMAND_DTYPE)
