@@ -149,7 +149,9 @@ class QuotesOnEveryMessage(Quotes):
 
     def on_book(self, book: Book) -> None:
         self.messages += 1
-        self.spread_ticks += book.best_ask_ticks - book.best_bid_ticks
+        bid, ask = book.best_bid_ticks, book.best_ask_ticks
+        if bid is not None and ask is not None:
+            self.spread_ticks += ask - bid
 
 
 def run_commands(
