@@ -92,6 +92,8 @@ pub enum RejectCode {
     OrderNotOpen = 10,
     /// The value of the order does not fit the engine's money.
     NotionalTooLarge = 11,
+    /// The run has ended.
+    RunEnded = 12,
 }
 
 impl RejectCode {
@@ -109,6 +111,7 @@ impl RejectCode {
             Self::BookSuspect => "BOOK_SUSPECT",
             Self::OrderNotOpen => "ORDER_NOT_OPEN",
             Self::NotionalTooLarge => "NOTIONAL_TOO_LARGE",
+            Self::RunEnded => "RUN_ENDED",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The strategy's side of order entry: commands out, answers in.
 
-use super::{Fill, Kernel, Step};
+use super::{Fill, Kernel, Phase, Step};
 use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::order::{Answer, Command, NewOrder, Order, RejectCode, Report, Status};
@@ -10,7 +10,8 @@ impl Kernel {
     /// which the strategy learns as the next thing that happens.
     pub fn submit(&mut self, request: NewOrder) -> u64 {
         let refusal = self.markets[usize::from(request.instrument)].refuse(&request);
-        self.submit_or_refuse(request, refusal)
+        let ended = (self.phase == Phase::Ended).then_some(RejectCode::RunEnded);
+        self.submit_or_refuse(request, ended.or(refusal))
     }
 
     /// As [`Self::submit`], with the reason for a refusal found by the caller, who turned decimal

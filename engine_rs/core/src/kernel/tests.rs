@@ -199,6 +199,17 @@ fn orders_that_break_the_rules_are_refused_before_they_travel() {
 }
 
 #[test]
+fn nothing_can_be_sent_after_the_end() {
+    let mut kernel = kernel(20, 30, depth(300), vec![]);
+    run(&mut kernel, |_, _| ());
+    kernel.take_records();
+    kernel.submit(limit(Side::Bid, 99));
+    let orders = kernel.take_records().orders;
+    assert_eq!(orders[0].reject, Some(RejectCode::RunEnded));
+    assert_eq!(kernel.counts().rejected, 1);
+}
+
+#[test]
 fn the_book_is_shown_on_a_grid_or_on_every_message() {
     for (every, expected) in [
         (Some(250), vec![250, 500, 750, 1_000]),
