@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, final
+from os import PathLike
+from typing import Any, Literal, Self, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ SEQ_NONE: int
 def replay_book(
     depth: npt.NDArray[np.void],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+
 @final
 class Book:
     """A live view of an instrument's book as received.
@@ -195,3 +197,60 @@ class Kernel:
     def modify(self, order: int, *, qty: Number | None, limit: Number | None) -> bool: ...
     def order(self, order: int) -> Order | None: ...
     def live_orders(self) -> list[Order]: ...
+
+# Import and catalog; used through `engine.importers`, `engine.catalog` and `engine.verify`.
+_Rows: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
+
+FLAG_FIRST: int
+FLAG_LAST: int
+FLAG_RECV_RAISED: int
+
+def events_from_columns(
+    ts_event_ns: np.ndarray[Any, np.dtype[np.int64]],
+    ts_recv_ns: np.ndarray[Any, np.dtype[np.int64]],
+    px_ticks: np.ndarray[Any, np.dtype[np.int64]],
+    qty_lots: np.ndarray[Any, np.dtype[np.int64]],
+    seq: np.ndarray[Any, np.dtype[np.uint64]],
+    prev_seq: np.ndarray[Any, np.dtype[np.uint64]],
+    kind: np.ndarray[Any, np.dtype[np.uint8]],
+    side: np.ndarray[Any, np.dtype[np.uint8]],
+    flags: np.ndarray[Any, np.dtype[np.uint16]],
+    instrument: int,
+) -> _Rows: ...
+
+class Survey:
+    def __new__(
+        cls, path: str | PathLike[str], market: str, symbol: str, tick: str, lot: str
+    ) -> Self: ...
+    def advance(self, text_bytes: int) -> bool: ...
+    def source_bytes(self) -> int: ...
+    def findings(self) -> dict[str, Any]: ...
+
+class Importer:
+    def __new__(
+        cls,
+        sources: Sequence[tuple[str | PathLike[str], str]],
+        market: str,
+        symbol: str,
+        tick: str,
+        lot: str,
+        clock_offset_ns: int,
+        state: dict[str, Any] | None = None,
+    ) -> Self: ...
+    def advance(self, rows: int) -> tuple[_Rows, _Rows, _Rows, _Rows] | None: ...
+    def source_bytes(self) -> int: ...
+    def counts(self) -> dict[str, int]: ...
+    def state(self) -> dict[str, Any]: ...
+
+class StreamChecker:
+    def __new__(cls, kind: str) -> Self: ...
+    def push(self, events: _Rows) -> None: ...
+    def start_part(self) -> None: ...
+    def end_part(self) -> tuple[int, int, int | None, list[int]]: ...
+
+class Verifier:
+    def __new__(cls) -> Self: ...
+    def depth(self, events: _Rows) -> None: ...
+    def quotes(self, events: _Rows) -> None: ...
+    def wants_depth(self) -> bool: ...
+    def verdict(self) -> dict[str, Any]: ...

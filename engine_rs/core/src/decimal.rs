@@ -58,7 +58,86 @@ impl Step {
     ///
     /// # Errors
     /// Text that is no decimal number, is no multiple of the step or does not fit an `i64`.
+    #[inline]
     pub fn count(self, text: &[u8]) -> Result<i64> {
+        match self.count_short(text) {
+            Some(steps) => Ok(steps),
+            None => self.count_any(text),
+        }
+    }
+
+    /// The common case of [`Self::count`], which is the inner loop of every decoder: unsigned, at
+    /// most 19 characters, so that 64 bits cannot overflow. `None` says nothing but "ask
+    /// [`Self::count_any`]", which also words the errors.
+    #[inline]
+    fn count_short(self, text: &[u8]) -> Option<i64> {
+        if text.len() > 19 || text.first() == Some(&b'.') {
+            return None;
+        }
+        let (mut value, mut places_left) = (0u64, self.places);
+        let mut bytes = text.iter();
+        while let Some(&byte) = bytes.next() {
+            if byte == b'.' {
+                for &byte in bytes {
+                    if places_left == 0 {
+                        // Zeros behind the last place of the step change nothing.
+                        if byte != b'0' {
+                            return None;
+                        }
+                        continue;
+                    }
+                    value = value * 10 + digit(byte)?;
+                    places_left -= 1;
+                }
+                break;
+            }
+            value = value * 10 + digit(byte)?;
+        }
+        if places_left > 0 {
+            value = value.checked_mul(10u64.checked_pow(places_left)?)?;
+        }
+        let mantissa = self.mantissa.cast_unsigned();
+        if mantissa != 1 {
+            if !value.is_multiple_of(mantissa) {
+                return None;
+            }
+            value /= mantissa;
+        }
+        if text.is_empty() {
+            return None;
+        }
+        i64::try_from(value).ok()
+    }
+
+    /// The nearest number of whole steps (a half goes up), at least one unless the text is zero,
+    /// and whether it differs from the text. For sizes that a venue keeps finer than its own lot;
+    /// text of more than `places_max` decimal places is refused.
+    pub fn count_nearest(self, text: &[u8], places_max: u32) -> Result<(i64, bool)> {
+        if let Ok(steps) = self.count(text) {
+            return Ok((steps, false));
+        }
+        let shown = || String::from_utf8_lossy(text).into_owned();
+        let (value, places) = digits(text)
+            .filter(|&(value, places)| value >= 0 && places <= places_max)
+            .ok_or_else(|| {
+                let expected = format!("digits with at most {places_max} behind the point");
+                Error::invalid("decimal", expected, shown())
+            })?;
+        let too_large = || Error::invalid("decimal", "a number of steps within 64 bits", shown());
+        // Both sides of the quotient in units of the finer of the two scales.
+        let scale = |by: u32| 10i128.checked_pow(by).ok_or_else(too_large);
+        let value = value
+            .checked_mul(scale(self.places.saturating_sub(places))?)
+            .ok_or_else(too_large)?;
+        let step = i128::from(self.mantissa) * scale(places.saturating_sub(self.places))?;
+        let steps = (value + step / 2) / step;
+        let steps = i64::try_from(steps).map_err(|_| too_large())?;
+        Ok((steps.max(i64::from(value > 0)), true))
+    }
+
+    /// The general case of [`Self::count`].
+    #[cold]
+    fn count_any(self, text: &[u8]) -> Result<i64> {
         let shown = || String::from_utf8_lossy(text).into_owned();
         let (value, places) = digits(text)
             .ok_or_else(|| Error::invalid("decimal", "digits with at most one point", shown()))?;
@@ -95,6 +174,12 @@ impl std::fmt::Display for Step {
         let (whole, fraction) = text.split_at(text.len() - places);
         write!(f, "{whole}.{fraction}")
     }
+}
+
+#[inline]
+fn digit(byte: u8) -> Option<u64> {
+    let value = byte.wrapping_sub(b'0');
+    (value < 10).then_some(u64::from(value))
 }
 
 /// The digits of a decimal as one integer, and how many stood behind the point (at most 36).
@@ -167,6 +252,36 @@ mod tests {
         assert_eq!(message, "\"61496.55\" is not a multiple of the step 0.1");
     }
 
+    #[test]
+    fn the_nearest_step() {
+        let lot = Step::parse("0.00001").unwrap();
+        for (text, steps) in [
+            ("25.42618900", (2_542_619, true)),
+            ("25.42618000", (2_542_618, false)),
+            ("0.00000001", (1, true)),
+            ("0.00000000", (0, false)),
+            ("0.00001499", (1, true)),
+            ("0.00001500", (2, true)),
+        ] {
+            assert_eq!(
+                lot.count_nearest(text.as_bytes(), 8).unwrap(),
+                steps,
+                "{text}"
+            );
+        }
+        for text in [
+            "-0.00000001",
+            "0.000000001",
+            "x",
+            "99999999999999999999.00000001",
+        ] {
+            assert!(
+                lot.count_nearest(text.as_bytes(), 8).is_err(),
+                "{text} was accepted"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn text_round_trips(mantissa in 1i64..100_000, places in 0u32..9, n in -1_000_000_000i64..1_000_000_000) {
@@ -180,6 +295,19 @@ mod tests {
             let decimal = format!("{sign}{whole}.{fraction}");
             prop_assert_eq!(step.count(decimal.as_bytes()).unwrap(), n);
             prop_assert!(value.count(decimal.as_bytes()).is_ok());
+        }
+
+        #[test]
+        fn the_short_way_agrees_with_the_general_one(
+            mantissa in prop_oneof![Just(1i64), 1i64..1000], places in 0u32..10,
+            text in "[0-9]{0,14}(\\.[0-9]{0,10})?0{0,4}",
+        ) {
+            let step = Step { mantissa, places };
+            if let Some(steps) = step.count_short(text.as_bytes()) {
+                prop_assert_eq!(steps, step.count_any(text.as_bytes()).unwrap());
+            } else if text.len() <= 19 && !text.starts_with('.') {
+                prop_assert!(step.count_any(text.as_bytes()).is_err());
+            }
         }
     }
 }

@@ -3,16 +3,20 @@
 
 pub mod bars;
 pub mod book;
+pub mod catalog;
 pub mod decimal;
+pub mod decode;
 pub mod error;
 pub mod event;
 pub mod exchange;
+pub mod import;
 pub mod instrument;
 pub mod kernel;
 pub mod ladder;
 pub mod money;
 pub mod order;
 pub mod portfolio;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, Side};

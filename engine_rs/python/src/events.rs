@@ -92,6 +92,12 @@ pub fn from_array<'py>(
     Ok(array.clone())
 }
 
+/// The core's view of an array's rows.
+pub fn rows(rows: &[Row]) -> &[Event] {
+    // SAFETY: `Row` is `repr(transparent)` over `Event`.
+    unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) }
+}
+
 /// Adds this module's names.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();

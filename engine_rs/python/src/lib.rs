@@ -4,6 +4,7 @@ mod bench;
 mod book;
 mod errors;
 mod events;
+mod importing;
 mod kernel;
 mod numbers;
 mod records;
@@ -23,6 +24,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
     events::register(m)?;
+    importing::register(m)?;
     m.add_class::<kernel::Kernel>()?;
     m.add_class::<book::Book>()?;
     m.add_class::<records::Order>()?;
