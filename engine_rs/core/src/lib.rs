@@ -16,6 +16,7 @@ pub mod ladder;
 pub mod money;
 pub mod order;
 pub mod portfolio;
+pub mod testnet;
 pub mod verify;
 
 pub use error::{Error, Result};

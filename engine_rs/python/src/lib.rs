@@ -9,6 +9,7 @@ mod kernel;
 mod numbers;
 mod records;
 mod tables;
+mod testnet;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     bench::register(m)?;
     events::register(m)?;
     importing::register(m)?;
+    testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
     m.add_class::<book::Book>()?;
     m.add_class::<records::Order>()?;
