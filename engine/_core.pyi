@@ -19,7 +19,16 @@ SEQ_NONE: int
 
 def replay_book(
     depth: npt.NDArray[np.void],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All levels of a book after these rows: bids and asks, `(levels, 2)` of price and quantity in
+    ticks and lots, best first."""
+
+def decode_lines(
+    text: bytes, market: str, symbol: str, tick: str, lot: str
+) -> npt.NDArray[np.void]:
+    """Rows of the lines of a raw Binance recording, as they come. Raises ValueError, with the line,
+    for one that is no message of the instrument."""
+
 
 @final
 class Book:
@@ -224,12 +233,12 @@ class Survey:
     ) -> Self: ...
     def advance(self, text_bytes: int) -> bool: ...
     def source_bytes(self) -> int: ...
-    def findings(self) -> dict[str, Any]: ...
+    def finish(self) -> dict[str, Any]: ...
 
 class Importer:
     def __new__(
         cls,
-        sources: Sequence[tuple[str | PathLike[str], str]],
+        sources: Sequence[tuple[str | PathLike[str], str, int | None]],
         market: str,
         symbol: str,
         tick: str,

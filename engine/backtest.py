@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
 
 STREAM_KINDS = ("depth", "trades")
+# Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
+READ_AHEAD = 2
 
 
 class BacktestError(RuntimeError):
@@ -119,7 +121,9 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = None) -> RunResult:
+def run_backtest(
+    config: RunConfig, *, progress: Callable[[int], None] | None = None
+) -> RunResult:
     """Runs a configuration over its catalog and writes the run folder.
 
     `progress` is called with the number of rows of each batch read. Raises ConfigError or
@@ -222,7 +226,7 @@ class _Feeds:
                     end_ns=end_ns,
                     batch_rows=config.data.batch_rows,
                 )
-                reader = ReadAhead(_counted(batches, progress))
+                reader = ReadAhead(_counted(batches, progress), depth=READ_AHEAD)
                 self._readers.append(reader)
                 self.streams[instrument, kind] = reader
 
@@ -234,7 +238,9 @@ class _Feeds:
             reader.close()
 
 
-def _counted(batches: Iterable[Events], progress: Callable[[int], None] | None) -> Iterable[Events]:
+def _counted(
+    batches: Iterable[Events], progress: Callable[[int], None] | None
+) -> Iterable[Events]:
     for batch in batches:
         if progress is not None:
             progress(len(batch))
@@ -252,7 +258,9 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
                 f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
                 f" or make practice data with `cobalt testnet catalog={root}`"
             )
-    found = {entry.provenance for instrument in ids for entry in catalog.manifest(instrument).files}
+    found = {
+        entry.provenance for instrument in ids for entry in catalog.manifest(instrument).files
+    }
     return "testnet" if "testnet" in found else "recorded"
 
 

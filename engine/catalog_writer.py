@@ -361,11 +361,17 @@ def _schema() -> Any:
     return pa.schema([pa.field(name, types[name], nullable=False) for name in COLUMNS])
 
 
+_SPLIT = ("px_ticks", "qty_lots")
+_NARROW = ("kind", "side", "flags")
+# Measured on recordings: times and ids cost next to nothing as differences; prices and quantities
+# jump about, but their upper bytes hardly change, so zstd does best on bytes laid out by position.
 _PARQUET: dict[str, Any] = {
     "compression": "zstd",
-    "use_dictionary": ["kind", "side", "flags"],
+    "use_dictionary": list(_NARROW),
     "column_encoding": {
-        name: "DELTA_BINARY_PACKED" for name in COLUMNS if name not in ("kind", "side", "flags")
+        name: "BYTE_STREAM_SPLIT" if name in _SPLIT else "DELTA_BINARY_PACKED"
+        for name in COLUMNS
+        if name not in _NARROW
     },
     "store_schema": False,
     "write_statistics": ["ts_recv_ns"],

@@ -38,7 +38,7 @@ def read_ahead(items: Iterable[T], depth: int = 2) -> ReadAhead[T]:
 class ReadAhead(Iterator[T], Generic[T]):
     """See `read_ahead`. Read from one thread at a time."""
 
-    def __init__(self, items: Iterable[T], depth: int) -> None:
+    def __init__(self, items: Iterable[T], depth: int = 2) -> None:
         if depth < 1:
             raise ValueError(f"depth: expected at least 1, found {depth}")
         self._items = items

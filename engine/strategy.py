@@ -171,9 +171,7 @@ class Strategy(Generic[C]):
         Returns the timer's id. Raises ValueError unless exactly one of `after` and `at`, or `every`
         with at most one of them, is given.
         """
-        if (after is not None and at is not None) or (
-            every is None and after is None and at is None
-        ):
+        if (after is not None and at is not None) or (every is None and after is None and at is None):
             raise ValueError("set_timer: expected every=, after= or at= (not after= with at=)")
         every_ns = None if every is None else duration_ns(every, "every")
         if at is not None:

@@ -7,83 +7,32 @@ to be that and nothing else.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from functools import cache
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
-from engine.peers.orders import SUBMIT, random_commands
-from tests.oracles import exchange as oracle_exchange
-from tests.parity.compare import account, differences, requeued_with_new_qty
-from tests.parity.feed import random_feed
-from tests.recordings import CASES, needs_recordings, oracle
+from engine.peers.orders import MODIFY, SUBMIT, Quoting, Setup
+from tests.oracles import exchange as plain
+from tests.parity.compare import account, differences, money_tolerance, requeued_with_new_qty
+from tests.parity.feed import INSTRUMENT, latency_for, random_commands_for, random_feed
+from tests.parity.recorded import QTY_LOTS, recorded
+from tests.recordings import needs_recordings
 
 pytestmark = pytest.mark.skipif(
     not peer.available(), reason="hftbacktest is not installed: pip install 'cobalt[bench]'"
 )
 
-MAKER_FEE, TAKER_FEE = "0.0002", "0.0005"
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Order entry and response, in ns."""
-
-    order_entry_ns: int
-    response_ns: int
-
-    def setup(self) -> peer.Setup:
-        return peer.Setup(self.order_entry_ns, self.response_ns, float(MAKER_FEE), float(TAKER_FEE))
-
-
-TEN_MS = Latency(10_000_000, 10_000_000)
-LATENCIES = [TEN_MS, Latency(1_000_000, 2_000_000), Latency(0, 0), Latency(250_000, 0)]
-
-MADE_UP: Any = SimpleNamespace(kind="linear", tick="0.1", lot="0.001", contract_size="1")
-KINDS = {
-    "BTCUSDT.BINANCE": "spot",
-    "BTCUSDT-PERP.BINANCE": "linear",
-    "BTCUSD-PERP.BINANCE": "inverse",
-}
-QTY_LOTS = {
-    "BTCUSDT.BINANCE": (200, 5_000),
-    "BTCUSDT-PERP.BINANCE": (2, 50),
-    "BTCUSD-PERP.BINANCE": (1, 30),
-}
-RECORDED = [case for case in CASES if case.id in KINDS]
-
-
-@cache
-def recorded(instrument_id: str) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Instrument, depth as our book applies it, and trades of a recording."""
-    case = next(case for case in RECORDED if case.id == instrument_id)
-    size = "100" if KINDS[case.id] == "inverse" else "1"
-    instrument = SimpleNamespace(
-        kind=KINDS[case.id], tick=case.tick, lot=case.lot, contract_size=size
-    )
-    recording = oracle(case)
-    depth = recording.depth
-    first = int(np.argmax(depth["kind"] == oracle_exchange.SNAPSHOT))
-    return instrument, depth[first:], recording.trades
-
-
-def grid_commands(depth: np.ndarray, seed: int, modify_share: float) -> np.ndarray:
-    """Commands of which every second seed's lie on the feed's grid of milliseconds, for ties."""
-    commands = random_commands(depth, 800, seed, qty_lots=(1, 9), modify_share=modify_share)
-    if seed % 2:
-        commands["ts_ns"] -= commands["ts_ns"] % 1_000_000
-    return commands
+NS_PER_S = 1_000_000_000
+FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005"}
 
 
 def test_both_orders_of_the_rows_survive_conversion() -> None:
     from hftbacktest import EXCH_EVENT, LOCAL_EVENT, TRADE_EVENT
 
     depth, trades = random_feed(500, seed=3)
-    rows = peer.to_hftbacktest(depth, trades, MADE_UP)
+    rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
     levels = depth[depth["side"] != 0]
     keys = [
         (int(r["ts_event_ns"]), int(r["ts_recv_ns"]), float(r["px_ticks"]) / 10)
@@ -115,68 +64,100 @@ def test_rows_that_our_book_skips_are_left_out() -> None:
     early = depth[np.cumsum(begin) == 2]
     padded = np.concatenate([early, depth, stale])
     padded["ts_recv_ns"][: len(early)] = depth["ts_recv_ns"][0]
-    expected = peer.to_hftbacktest(depth, trades, MADE_UP)
-    assert peer.to_hftbacktest(padded, trades, MADE_UP).tolist() == expected.tolist()
+    expected = peer.to_hftbacktest(depth, trades, INSTRUMENT)
+    assert peer.to_hftbacktest(padded, trades, INSTRUMENT).tolist() == expected.tolist()
 
 
 def test_rows_without_a_venue_time_are_refused() -> None:
     depth, trades = random_feed(50, seed=5)
     trades["ts_event_ns"][0] = np.iinfo(np.int64).min
     with pytest.raises(ValueError, match="ts_event_ns: expected a venue time"):
-        peer.to_hftbacktest(depth, trades, MADE_UP)
+        peer.to_hftbacktest(depth, trades, INSTRUMENT)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_plain_rules_equal_hftbacktest_on_a_made_up_feed(seed: int) -> None:
-    latency = LATENCIES[seed % len(LATENCIES)]
+def test_made_up_feed(seed: int) -> None:
+    """Cobalt without modifications, and the plain exchange with the peer's rule for them."""
     depth, trades = random_feed(2000, seed)
-    commands = grid_commands(depth, seed, modify_share=0.15)
-    rows = peer.to_hftbacktest(depth, trades, MADE_UP)
-    theirs = peer.run_commands(rows, commands, MADE_UP, latency.setup())
-    plain = oracle_exchange.run(
-        depth,
-        trades,
-        commands,
-        latency.order_entry_ns,
-        latency.response_ns,
-        requeue_keeps_qty=True,
-    )
-    assert differences(plain.orders, theirs.orders) == []
-    assert plain.sent.tolist() == theirs.sent.tolist()
-    assert {"filled", "cancelled", "expired"} <= set(theirs.orders["status"].tolist())
+    rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
+    setup = Setup(*latency_for(seed), **FEES)
+    commands = random_commands_for(depth, seed, modify_share=0)
+    theirs = peer.run_commands(rows, commands, INSTRUMENT, setup)
+    ours = cobalt.run_commands(depth, trades, commands, INSTRUMENT, setup)
+    assert differences(ours.orders, theirs.orders) == []
+    assert ours.sent.tolist() == theirs.sent.tolist()
+    commands = random_commands_for(depth, seed)
+    theirs = peer.run_commands(rows, commands, INSTRUMENT, setup)
+    alike = plain.run(depth, trades, commands, *latency_for(seed), requeue_keeps_qty=True)
+    assert differences(alike.orders, theirs.orders) == []
+    assert alike.sent.tolist() == theirs.sent.tolist()
 
 
 @needs_recordings
-@pytest.mark.parametrize("instrument_id", KINDS)
-def test_plain_rules_equal_hftbacktest_on_recordings(instrument_id: str) -> None:
-    instrument, depth, trades = recorded(instrument_id)
-    commands = random_commands(depth, 4000, seed=11, qty_lots=QTY_LOTS[instrument_id])
-    rows = peer.to_hftbacktest(depth, trades, instrument)
-    theirs = peer.run_commands(rows, commands, instrument, TEN_MS.setup())
-    latencies = (TEN_MS.order_entry_ns, TEN_MS.response_ns)
-    plain = oracle_exchange.run(depth, trades, commands, *latencies)
-    assert plain.sent.tolist() == theirs.sent.tolist()
+@pytest.mark.parametrize("instrument_id", QTY_LOTS)
+def test_recording(instrument_id: str) -> None:
+    data = recorded(instrument_id)
+    commands = data.commands(4000, seed=11)
+    rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
+    setup = Setup(**FEES)
+    theirs = peer.run_commands(rows, commands, data.instrument, setup)
+    ours = cobalt.run_commands(data.depth, data.trades, commands, data.instrument, setup)
+    assert ours.sent.tolist() == theirs.sent.tolist()
     # The one known difference: a modification that loses its place keeps the old quantity there.
     same = ("status", "exec_px_ticks", "ts_exchange_ns", "maker")
-    assert differences(plain.orders, theirs.orders, same) == []
-    unequal = plain.orders["exec_qty_lots"] != theirs.orders["exec_qty_lots"]
-    modified = requeued_with_new_qty(commands, plain.sent)
+    assert differences(ours.orders, theirs.orders, same) == []
+    unequal = ours.orders["exec_qty_lots"] != theirs.orders["exec_qty_lots"]
+    modified = requeued_with_new_qty(commands, ours.sent)
     assert unequal.any()
-    assert set(plain.orders["order_id"][unequal].tolist()) <= modified
-    alike = oracle_exchange.run(depth, trades, commands, *latencies, requeue_keeps_qty=True)
+    assert set(ours.orders["order_id"][unequal].tolist()) <= modified
+    latencies = (setup.order_entry_ns, setup.response_ns)
+    alike = plain.run(data.depth, data.trades, commands, *latencies, requeue_keeps_qty=True)
     assert differences(alike.orders, theirs.orders) == []
-    exact = account(theirs.orders, commands, instrument, MAKER_FEE, TAKER_FEE)
+    exact = account(theirs.orders, commands, data.instrument, **FEES)
     assert theirs.position == pytest.approx(float(exact.position), abs=1e-9)
     assert theirs.balance == pytest.approx(float(exact.balance), rel=1e-9)
     assert theirs.fees == pytest.approx(float(exact.fees), rel=1e-9)
 
 
+@needs_recordings
+@pytest.mark.parametrize("instrument_id", QTY_LOTS)
+def test_recording_without_modifications(instrument_id: str) -> None:
+    """Nothing at all differs: orders, position, balance, fees."""
+    data = recorded(instrument_id)
+    commands = data.commands(4000, seed=12)
+    commands = commands[commands["action"] != MODIFY]
+    rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
+    setup = Setup(**FEES)
+    theirs = peer.run_commands(rows, commands, data.instrument, setup)
+    ours = cobalt.run_commands(data.depth, data.trades, commands, data.instrument, setup)
+    assert differences(ours.orders, theirs.orders) == []
+    assert ours.sent.tolist() == theirs.sent.tolist()
+    assert ours.position == pytest.approx(theirs.position, abs=1e-9)
+    assert ours.balance == pytest.approx(theirs.balance, rel=1e-9)
+    tolerance = money_tolerance(ours.orders)
+    assert ours.fees == pytest.approx(theirs.fees, rel=1e-9, abs=tolerance)
+
+
+@needs_recordings
+def test_quoting_strategy() -> None:
+    """A strategy that follows the book it reads: same looks, same orders, same books at the end."""
+    data = recorded("BTCUSDT-PERP.BINANCE")
+    begin, end = (int(data.depth["ts_recv_ns"][at]) for at in (0, -1))
+    plan = Quoting(begin + NS_PER_S, NS_PER_S // 10, (end - begin) // NS_PER_S * 10 - 20, 10, 10)
+    rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
+    ours = cobalt.run_quoting(data.depth, data.trades, data.instrument, Setup(), plan)
+    assert (ours.orders["status"] == "filled").sum() > 50
+    for book in ("hashmap", "vector"):
+        theirs = peer.run_quoting(rows, data.instrument, Setup(), plan, book=book)
+        assert ours.differences(theirs) == []
+
+
 def test_a_difference_is_seen() -> None:
     """The canary: another latency gives another outcome, and the comparison says so."""
     depth, trades = random_feed(2000, seed=1)
-    commands = grid_commands(depth, 1, modify_share=0)
-    rows = peer.to_hftbacktest(depth, trades, MADE_UP)
-    theirs = peer.run_commands(rows, commands, MADE_UP, TEN_MS.setup())
-    plain = oracle_exchange.run(depth, trades, commands, 11_000_000, 10_000_000)
-    assert differences(plain.orders, theirs.orders)
+    commands = random_commands_for(depth, 1, modify_share=0)
+    rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
+    theirs = peer.run_commands(rows, commands, INSTRUMENT, Setup(10_000_000, 10_000_000))
+    ours = cobalt.run_commands(depth, trades, commands, INSTRUMENT, Setup(11_000_000, 10_000_000))
+    assert differences(ours.orders, theirs.orders)
     assert len(theirs.orders) == (commands["action"] == SUBMIT).sum()

@@ -7,9 +7,11 @@ loaded when its format is asked for.
 from __future__ import annotations
 
 import importlib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from engine.config import ConfigError, did_you_mean
+from engine.importers.progress import terminal_progress
 from engine.importers.report import BrokenLine, ImportFailed, ImportReport, ImportRequest
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ def run_import(
     `paths` are files or globs; `instrument` an instrument's id; `catalog` the catalog's folder.
     Receive times are shifted so that none is earlier than the venue's time plus `base_latency_ns`,
     or by `clock_offset_ns` where that is given. More than `max_broken_share` of broken lines fail
-    the import. `progress` is called with the stage's name, bytes done and bytes in all.
+    the import. `progress` is called with the stage's name, bytes done and bytes in all; without it a
+    terminal on stderr shows bars.
 
     Raises `ImportFailed`, `CatalogError` or `ConfigError` (all `ValueError`), or `OSError` for a
     file or folder that cannot be used; the catalog is then as it was.
@@ -62,14 +65,15 @@ def run_import(
         )
     if base_latency_ns < 0:
         raise ConfigError(f"base_latency_ns: expected 0 or more, found {base_latency_ns}")
-    request = ImportRequest(
-        paths=tuple(paths),
-        instrument=instrument,
-        catalog=catalog,
-        base_latency_ns=base_latency_ns,
-        clock_offset_ns=clock_offset_ns,
-        max_broken_share=max_broken_share,
-        progress=progress or (lambda _stage, _done, _total: None),
-    )
-    report: ImportReport = importlib.import_module(_FORMATS[format]).run(request)
+    with terminal_progress() if progress is None else nullcontext(progress) as shown:
+        request = ImportRequest(
+            paths=tuple(paths),
+            instrument=instrument,
+            catalog=catalog,
+            base_latency_ns=base_latency_ns,
+            clock_offset_ns=clock_offset_ns,
+            max_broken_share=max_broken_share,
+            progress=shown,
+        )
+        report: ImportReport = importlib.import_module(_FORMATS[format]).run(request)
     return report

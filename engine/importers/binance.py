@@ -77,8 +77,11 @@ def run(request: ImportRequest) -> ImportReport:
     new = _survey(new, instrument, request)
     survey = _Survey(new, instrument, request, old)
     report = _write(catalog, instrument, survey, request)
+    notes = [*report.notes]
+    if files_known:
+        notes.append(f"Already in the catalog and left out: {', '.join(files_known)}.")
     return dataclasses.replace(
-        report, files_known=files_known, wall_s=time.perf_counter() - started
+        report, files_known=files_known, notes=notes, wall_s=time.perf_counter() - started
     )
 
 
@@ -132,7 +135,7 @@ def _survey(
             request.progress("check", done + survey.source_bytes(), total)
         done += item.size
         request.progress("check", done, total)
-        surveyed.append(dataclasses.replace(item, found=survey.findings()))
+        surveyed.append(dataclasses.replace(item, found=survey.finish()))
     # A file without a usable message has no time and no rows: its place does not matter.
     return sorted(surveyed, key=lambda item: (item.found["ts_recv_ns"] or (0, 0), item.sha256))
 
@@ -150,7 +153,8 @@ class _Survey:
         self.recordings = recordings
         self.notes: list[str] = []
         self.lines = self._sum("lines")
-        self.broken = self._sum("broken")
+        self.broken_lines = self._sum("broken")
+        self.broken = self.broken_lines + self._sum("damaged")
         self.rounded = self._sum("rounded")
         self.text_bytes = self._sum("text_bytes")
         self.messages = _added(item.found["messages"] for item in recordings)
@@ -180,19 +184,20 @@ class _Survey:
                 yield BrokenLine(item.path.name, number, reason, text)
 
     def _refuse_unusable(self, instrument: Instrument, request: ImportRequest) -> None:
-        for item in self.recordings:
-            if item.found["lines"] == 0:
-                if item.size == 0 or len(self.recordings) == 1:
-                    raise ImportFailed(f"{item.path}: the file is empty")
-                self.notes.append(f"{item.path.name} holds no line.")
-        if self.broken > request.max_broken_share * self.lines:
+        empty = [item for item in self.recordings if item.size == 0]
+        if empty:
+            raise ImportFailed(f"{empty[0].path}: the file is empty; nothing was imported")
+        if self.broken_lines > request.max_broken_share * self.lines:
             raise ImportFailed(self._too_broken(instrument, request))
         if not any(item.found["ts_recv_ns"] for item in self.recordings):
-            names = ", ".join(self.messages) or "no message"
+            found = ", ".join(self.messages) or "no line"
             raise ImportFailed(
-                f"{self._names()}: no depth, trade or bookTicker message of"
-                f" {instrument.symbol}; found {names}"
+                f"{self._names()}: expected depth, trade or bookTicker messages of"
+                f" {instrument.symbol}, found {found}; nothing was imported{self._shown()}"
             )
+        for item in self.recordings:
+            if not item.found["ts_recv_ns"]:
+                self.notes.append(f"{item.path.name} holds no message of use.")
 
     def _too_broken(self, instrument: Instrument, request: ImportRequest) -> str:
         others = _added(item.found["other_symbols"] for item in self.recordings)
@@ -202,11 +207,14 @@ class _Survey:
                 f"{self._names()}: holds {other}, instrument {instrument.id} expects"
                 f" {instrument.symbol}; nothing was imported"
             )
-        shown = "".join(f"\n  {line}" for line in self.broken_first[:5])
         return (
-            f"{self._names()}: {self.broken:,} of {self.lines:,} lines are broken, more than"
-            f" max_broken_share={request.max_broken_share:g} allows; nothing was imported{shown}"
+            f"{self._names()}: {self.broken_lines:,} of {self.lines:,} lines are broken, more than"
+            f" max_broken_share={request.max_broken_share:g} allows; nothing was imported"
+            f"{self._shown()}"
         )
+
+    def _shown(self) -> str:
+        return "".join(f"\n  {line}" for line in self.broken_first[:5])
 
     def _names(self) -> str:
         return ", ".join(item.path.name for item in self.recordings)
@@ -286,7 +294,7 @@ def _write(
 ) -> ImportReport:
     """Second pass: everything into the catalog, in one commit."""
     importer = _core.Importer(
-        [(item.path, item.sha256) for item in survey.recordings],
+        [(item.path, item.sha256, item.found["latency_ns_min"]) for item in survey.recordings],
         *_decoder(instrument),
         survey.clock_offset_ns,
         survey.resume,
@@ -336,7 +344,7 @@ def _details(survey: _Survey, importer: Any, request: ImportRequest) -> dict[str
                 "name": item.path.name,
                 "bytes": item.size,
                 "lines": item.found["lines"],
-                "broken": item.found["broken"],
+                "broken": item.found["broken"] + item.found["damaged"],
                 "ts_recv_raw_ns": item.found["ts_recv_ns"],
                 "latency_raw_ns_min": item.found["latency_ns_min"],
             }

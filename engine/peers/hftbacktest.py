@@ -27,13 +27,12 @@ import importlib.metadata
 import importlib.util
 import itertools
 import time
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.peers import orders as orders_
+from engine.peers.orders import RESULT_DTYPE, Outcome, Quoting, QuotingRun, Setup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,18 +164,6 @@ def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.
     return _rows(trades, (side | TRADE_EVENT).astype(np.uint64), instrument)
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What both engines are told about the exchange; latencies in ns, fees as shares of
-    notional.
-    """
-
-    order_entry_ns: int = 10_000_000
-    response_ns: int = 10_000_000
-    maker_fee: float = 0.0
-    taker_fee: float = 0.0
-
-
 def backtest(
     data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
 ) -> Any:
@@ -199,7 +186,7 @@ def backtest(
         asset.constant_order_latency(setup.order_entry_ns, setup.response_ns)
         .risk_adverse_queue_model()
         .no_partial_fill_exchange()
-        .trading_value_fee_model(setup.maker_fee, setup.taker_fee)
+        .trading_value_fee_model(float(setup.maker_fee), float(setup.taker_fee))
         .tick_size(float(instrument.tick))
         .lot_size(float(instrument.lot))
         .last_trades_capacity(0)
@@ -209,22 +196,6 @@ def backtest(
     px = data["px"][data["px"] > 0]
     asset = asset.roi_lb(float(px.min())).roi_ub(float(px.max()))
     return ROIVectorMarketDepthBacktest([asset])
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a stream of commands.
-
-    `orders` is one row of `RESULT_DTYPE` an order; `sent` says for each command whether it was sent
-    (a cancel or modification of an order that is not live, or has a request under way, is not).
-    Position in base units or contracts; balance and fees in the settlement asset.
-    """
-
-    orders: NDArray[np.void]
-    sent: NDArray[np.bool_]
-    position: float
-    balance: float
-    fees: float
 
 
 def run_commands(
@@ -254,43 +225,6 @@ def run_commands(
     return outcome
 
 
-@dataclass(frozen=True)
-class Quoting:
-    """The benchmark's strategy, the same on every engine.
-
-    From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
-    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
-    post-only at the best bid and ask.
-    """
-
-    begin_ns: int
-    interval_ns: int
-    looks: int
-    looks_per_quote: int
-    qty_lots: int
-
-    @property
-    def orders(self) -> int:
-        """How many orders it sends."""
-        return 2 * -(-self.looks // self.looks_per_quote)
-
-
-@dataclass(frozen=True)
-class QuotingRun:
-    """One run of the benchmark's strategy.
-
-    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`:
-    `RESULT_DTYPE`. `bids`, `asks`: the strategy's book at the end, quantity in lots by price in
-    ticks.
-    """
-
-    seconds: float
-    tops: NDArray[np.int64]
-    orders: NDArray[np.void]
-    bids: dict[int, int]
-    asks: dict[int, int]
-
-
 def run_quoting(
     data: NDArray[np.void], instrument: Instrument, setup: Setup, plan: Quoting, *, book: str
 ) -> QuotingRun:
@@ -312,7 +246,8 @@ def run_quoting(
         raise RuntimeError(f"hftbacktest stopped at look {looks} of {plan.looks}")
     bids, asks = _levels(hbt, instrument, book)
     hbt.close()
-    return QuotingRun(seconds, tops, _results(raw, float(instrument.lot)), bids, asks)
+    orders = _results(raw, float(instrument.lot))
+    return QuotingRun(seconds, tops, orders, bids, asks, (len(bids), len(asks)))
 
 
 def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> QuotingRun:
@@ -325,8 +260,9 @@ def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> Qu
     seconds = time.perf_counter() - started
     bids, asks = _levels(hbt, instrument, book)
     hbt.close()
-    no_orders = np.zeros(0, orders_.RESULT_DTYPE)
-    return QuotingRun(seconds, np.zeros((0, 2), np.int64), no_orders, bids, asks)
+    no_orders = np.zeros(0, RESULT_DTYPE)
+    no_tops = np.zeros((0, 2), np.int64)
+    return QuotingRun(seconds, no_tops, no_orders, bids, asks, (len(bids), len(asks)))
 
 
 def _levels(hbt: Any, instrument: Instrument, book: str) -> tuple[dict[int, int], dict[int, int]]:
@@ -360,7 +296,7 @@ _STATUS = {0: "new", 1: "new", 2: "expired", 3: "filled", 4: "cancelled", 6: "re
 
 
 def _results(raw: NDArray[np.void], lot: float) -> NDArray[np.void]:
-    out = np.zeros(len(raw), orders_.RESULT_DTYPE)
+    out = np.zeros(len(raw), RESULT_DTYPE)
     filled = raw["status"] == 3
     out["order_id"] = np.arange(1, len(raw) + 1)
     out["status"] = [_STATUS[int(code)] for code in raw["status"]]

@@ -8,6 +8,7 @@ the moment of the command: that of a dict, rebuilt here from the rows, not of an
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,92 @@ RESULT_DTYPE = np.dtype(
 """What became of one order. `status`: new (resting), filled, cancelled, expired, rejected.
 `ts_exchange_ns`: the exchange's clock at the last change of status. Price and quantity are 0 and
 `maker` is False unless filled."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What both engines are told about the exchange; latencies in ns, fees as shares of
+    notional.
+    """
+
+    order_entry_ns: int = 10_000_000
+    response_ns: int = 10_000_000
+    maker_fee: str = "0"
+    taker_fee: str = "0"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stream of commands.
+
+    `orders` is one row of `RESULT_DTYPE` an order; `sent` says for each command whether it was sent
+    (a cancel or modification of an order that is not live, or has a request under way, is not).
+    Position in base units or contracts; balance and fees in the settlement asset.
+    """
+
+    orders: NDArray[np.void]
+    sent: NDArray[np.bool_]
+    position: float
+    balance: float
+    fees: float
+
+
+@dataclass(frozen=True)
+class Quoting:
+    """The benchmark's strategy, the same on every engine.
+
+    From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
+    `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
+    post-only at the best bid and ask.
+    """
+
+    begin_ns: int
+    interval_ns: int
+    looks: int
+    looks_per_quote: int
+    qty_lots: int
+
+    @property
+    def orders(self) -> int:
+        """How many orders it sends."""
+        return 2 * -(-self.looks // self.looks_per_quote)
+
+
+@dataclass(frozen=True)
+class QuotingRun:
+    """One run of the benchmark's strategy.
+
+    `tops`: best bid and ask in ticks at each look, shape `(looks, 2)`, int64. `orders`:
+    `RESULT_DTYPE`. `bids`, `asks`: the strategy's book at the end, quantity in lots by price in
+    ticks.
+    """
+
+    seconds: float
+    tops: NDArray[np.int64]
+    orders: NDArray[np.void]
+    bids: dict[int, int]
+    asks: dict[int, int]
+    level_counts: tuple[int, int]
+
+    def differences(self, other: QuotingRun) -> list[str]:
+        """What is not the same in two runs of the same plan; empty where all is."""
+        found = []
+        for name in ("bids", "asks"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            known = min(len(mine), len(theirs))
+            best = sorted(theirs, reverse=name == "bids")[:known]
+            if sorted(mine, reverse=name == "bids")[:known] != best or any(
+                mine[px] != theirs[px] for px in best
+            ):
+                found.append(name)
+        if self.level_counts != other.level_counts:
+            found.append("level counts")
+        if self.tops.tolist() != other.tops.tolist():
+            found.append("best prices at the looks")
+        if self.orders.tolist() != other.orders.tolist():
+            found.append("orders")
+        return found
+
 
 _FIRST, _SNAPSHOT, _BID = 1, 2, 1
 
@@ -101,7 +188,7 @@ def random_commands(
     """
     rng = random.Random(seed)
     begin = int(depth["ts_recv_ns"][depth["kind"] == _SNAPSHOT][0])
-    end = int(depth["ts_recv_ns"][-1])
+    end = int(depth["ts_recv_ns"][depth["side"] != 0][-1])
     room = (end - begin) // 50
     times = sorted(rng.randrange(begin + room, end - room) for _ in range(count))
     commands = np.zeros(count, COMMAND_DTYPE)

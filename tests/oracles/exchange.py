@@ -217,6 +217,7 @@ def run(
 
     rows = exchange_rows(depth, trades)
     row = next(rows, None)
+    before_ns = NO_BID
     for i, command in enumerate([*commands, None]):
         now_ns = 1 << 62 if command is None else int(command["ts_ns"])
         while row is not None and row[0] <= now_ns:
@@ -228,8 +229,11 @@ def run(
             else:
                 exchange.on_depth(kind, flags, side, px, qty, row[0])
             row = next(rows, None)
-        arrive(now_ns)
-        hear(now_ns)
+        # Commands of one instant are given together: nothing happens between them.
+        if now_ns > before_ns:
+            arrive(now_ns)
+            hear(now_ns)
+        before_ns = now_ns
         if command is None:
             break
         order_id = int(command["order_id"])

@@ -47,6 +47,15 @@ class Account:
     fees: Decimal
 
 
+MONEY_UNIT = 1e-12
+"""Cobalt rounds each valuation to this much of a currency."""
+
+
+def money_tolerance(orders: np.ndarray) -> float:
+    """How far sums over the fills may be from exact: a rounding of value and of fee for each."""
+    return 2 * MONEY_UNIT * float((orders["status"] == "filled").sum())
+
+
 def account(
     orders: np.ndarray, commands: np.ndarray, instrument: Any, maker_fee: str, taker_fee: str
 ) -> Account:

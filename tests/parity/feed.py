@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine import EVENT_DTYPE, SEQ_NONE
+from engine.instruments import Instrument
+from engine.peers.orders import random_commands
 
 DELTA, SNAPSHOT, TRADE = 1, 2, 3
 BID, ASK = 1, 2
@@ -81,6 +83,40 @@ class _Venue:
         self.trades.append((*ts, px, qty, seq, SEQ_NONE, 0, TRADE, side, FIRST | LAST, 0))
 
 
+INSTRUMENT = Instrument(
+    id="MADEUP.TEST",
+    kind="linear",
+    base="BTC",
+    quote="USDT",
+    tick="0.1",
+    lot="0.001",
+    contract_size="1",
+    qty_min="0.001",
+    qty_max="1000",
+    notional_min=None,
+    maker_fee="0.0002",
+    taker_fee="0.0005",
+    market="testnet",
+    symbol="MADEUP",
+)
+
+# Order entry and response in ns.
+LATENCIES = [(10_000_000, 10_000_000), (1_000_000, 2_000_000), (0, 0), (250_000, 0)]
+
+
+def random_commands_for(depth: np.ndarray, seed: int, modify_share: float = 0.15) -> np.ndarray:
+    """Commands for the feed; those of odd seeds lie on its grid of milliseconds, for ties."""
+    commands = random_commands(depth, 800, seed, qty_lots=(1, 9), modify_share=modify_share)
+    if seed % 2:
+        commands["ts_ns"] -= commands["ts_ns"] % NS_PER_MS
+    return commands
+
+
+def latency_for(seed: int) -> tuple[int, int]:
+    """Order entry and response latency to go with a seed, so that both grids meet each of them."""
+    return LATENCIES[seed // 2 % len(LATENCIES)]
+
+
 def random_feed(messages: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Depth and trades of about `messages` messages as `EVENT_DTYPE` rows; same seed, same rows."""
     venue = _Venue(random.Random(seed))
@@ -92,4 +128,9 @@ def random_feed(messages: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             venue.mid += venue.rng.choice((-2, -1, 0, 0, 0, 0, 1, 2))
             venue.publish(DELTA)
+    # A last message without levels, after every answer: our run ends with the last row received.
+    venue.ts_event_ns += 1_000 * NS_PER_MS
+    venue.depth.append(
+        (*venue.stamp("depth"), 0, 0, venue.seq + 1, venue.seq, 0, DELTA, 0, FIRST | LAST, 0)
+    )
     return np.array(venue.depth, EVENT_DTYPE), np.array(venue.trades, EVENT_DTYPE)

@@ -1,12 +1,15 @@
 //! Hot paths on their own, for benchmarks and for tests against plain oracles.
 
 use cobalt_core::book::Book;
+use cobalt_core::decimal::Step;
+use cobalt_core::decode::{Binance, Market};
 use cobalt_core::event::{Event, Side};
-use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyRuntimeError;
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::events::from_array;
+use crate::errors::to_py;
+use crate::events::{Row, from_array, to_array};
 
 /// A book and nothing else: applies depth rows and hands out all levels of both sides.
 #[pyfunction]
@@ -39,7 +42,47 @@ fn replay_book<'py>(
     Ok((side(Side::Bid)?, side(Side::Ask)?))
 }
 
+/// The decoder and nothing else: lines of a raw Binance recording to rows, as they come, neither
+/// joined nor with corrected clocks.
+#[pyfunction]
+fn decode_lines<'py>(
+    py: Python<'py>,
+    text: &[u8],
+    market: &str,
+    symbol: &str,
+    tick: &str,
+    lot: &str,
+) -> PyResult<Bound<'py, PyArray1<Row>>> {
+    let market = Market::parse(market).map_err(to_py)?;
+    let tick = Step::parse(tick).map_err(to_py)?;
+    let lot = Step::parse(lot).map_err(to_py)?;
+    let mut decoder = Binance::new(market, symbol, tick, lot);
+    let rows = py
+        .detach(|| decode_all(&mut decoder, text))
+        .map_err(PyValueError::new_err)?;
+    Ok(to_array(py, rows))
+}
+
+fn decode_all(decoder: &mut Binance, text: &[u8]) -> Result<Vec<Event>, String> {
+    let mut rows = Vec::new();
+    let lines = text.split(|&byte| byte == b'\n').enumerate();
+    for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
+        let wrong = |what: &dyn std::fmt::Display| format!("line {}: {what}", index + 1);
+        let space = line.iter().position(|&byte| byte == b' ');
+        let (stamp, message) = line.split_at(space.ok_or_else(|| wrong(&"no receive time"))?);
+        let ts_recv_ns = std::str::from_utf8(stamp)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| wrong(&"no receive time"))?;
+        decoder
+            .decode(&message[1..], ts_recv_ns, &mut rows)
+            .map_err(|error| wrong(&error))?;
+    }
+    Ok(rows)
+}
+
 /// Adds this module's names.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(decode_lines, m)?)?;
     m.add_function(wrap_pyfunction!(replay_book, m)?)
 }

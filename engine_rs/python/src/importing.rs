@@ -9,6 +9,7 @@ use cobalt_core::import::{
 };
 use cobalt_core::verify::{Top, Verifier as CoreVerifier};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::path::PathBuf;
@@ -42,7 +43,14 @@ impl Decoder {
 
 /// First pass over one recording.
 #[pyclass]
-struct Survey(CoreSurvey);
+struct Survey(Option<CoreSurvey>);
+
+impl Survey {
+    fn get(&mut self) -> PyResult<&mut CoreSurvey> {
+        let finished = || PyRuntimeError::new_err("the survey is finished");
+        self.0.as_mut().ok_or_else(finished)
+    }
+}
 
 #[pymethods]
 impl Survey {
@@ -53,25 +61,31 @@ impl Survey {
     )]
     fn new(path: PathBuf, market: &str, symbol: &str, tick: &str, lot: &str) -> PyResult<Self> {
         let decoder = Decoder::new(market, symbol, tick, lot)?;
-        Ok(Self(
-            CoreSurvey::open(&path, decoder.build()).map_err(to_py)?,
-        ))
+        let survey = CoreSurvey::open(&path, decoder.build()).map_err(to_py)?;
+        Ok(Self(Some(survey)))
     }
 
     fn advance(&mut self, py: Python<'_>, text_bytes: u64) -> PyResult<bool> {
-        py.detach(|| self.0.advance(text_bytes)).map_err(to_py)
+        let survey = self.get()?;
+        py.detach(|| survey.advance(text_bytes)).map_err(to_py)
     }
 
-    fn source_bytes(&mut self) -> u64 {
-        self.0.source_bytes()
+    fn source_bytes(&mut self) -> PyResult<u64> {
+        Ok(self.get()?.source_bytes())
     }
 
-    fn findings<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let found = self.0.findings();
+    /// Ends the survey.
+    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.get()?;
+        let Some(survey) = self.0.take() else {
+            return Ok(PyDict::new(py));
+        };
+        let found = survey.finish();
         let dict = PyDict::new(py);
         dict.set_item("lines", found.lines)?;
         dict.set_item("messages", found.messages)?;
         dict.set_item("broken", found.broken)?;
+        dict.set_item("damaged", found.damaged)?;
         let lines: Vec<_> = found.broken_first.iter().map(broken_line).collect();
         dict.set_item("broken_first", lines)?;
         dict.set_item("other_symbols", found.other_symbols)?;
@@ -98,7 +112,7 @@ impl Importer {
     #[new]
     #[pyo3(signature = (sources, market, symbol, tick, lot, clock_offset_ns, state=None))]
     fn new(
-        sources: Vec<(PathBuf, String)>,
+        sources: Vec<(PathBuf, String, Option<i64>)>,
         market: &str,
         symbol: &str,
         tick: &str,
@@ -109,7 +123,11 @@ impl Importer {
         let decoder = Decoder::new(market, symbol, tick, lot)?;
         let sources = sources
             .into_iter()
-            .map(|(path, sha256)| Source { path, sha256 })
+            .map(|(path, sha256, latency_ns_least)| Source {
+                path,
+                sha256,
+                latency_ns_least: latency_ns_least.unwrap_or(i64::MIN),
+            })
             .collect();
         let state = state.map_or_else(|| Ok(ImportState::default()), read_state)?;
         let build = move || decoder.build();

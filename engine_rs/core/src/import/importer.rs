@@ -19,6 +19,8 @@ pub struct Source {
     pub path: PathBuf,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
+    /// Smallest latency that the first pass believed, ns.
+    pub latency_ns_least: i64,
 }
 
 /// Rows by the catalog's data kinds.
@@ -176,7 +178,8 @@ impl Importer {
                     self.joiner.finish(&mut self.streams.depth);
                     break;
                 };
-                let recording = Recording::open(&source.path, (self.decoder)())?;
+                let recording =
+                    Recording::open(&source.path, (self.decoder)(), source.latency_ns_least)?;
                 self.current = Some((source, recording));
             }
             self.read_on()?;
@@ -190,14 +193,13 @@ impl Importer {
         let Some((source, recording)) = &mut self.current else {
             return Ok(());
         };
-        self.rows.clear();
         match recording.next_record(&mut self.rows)? {
             Some(Record::Message(message)) => {
                 self.take(message);
                 Ok(())
             }
             // The first pass has told of it.
-            Some(Record::Broken(_)) => Ok(()),
+            Some(Record::Broken(_) | Record::Damage(_)) => Ok(()),
             None => {
                 self.source_bytes_done += recording.lines().source_bytes();
                 let found = recording.lines().sha256();
