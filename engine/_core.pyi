@@ -19,7 +19,16 @@ SEQ_NONE: int
 
 def replay_book(
     depth: npt.NDArray[np.void],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All levels of a book after these rows: bids and asks, `(levels, 2)` of price and quantity in
+    ticks and lots, best first."""
+
+def decode_lines(
+    text: bytes, market: str, symbol: str, tick: str, lot: str
+) -> npt.NDArray[np.void]:
+    """Rows of the lines of a raw Binance recording, as they come. Raises ValueError, with the line,
+    for one that is no message of the instrument."""
+
 
 @final
 class Book:
@@ -254,3 +263,19 @@ class Verifier:
     def quotes(self, events: _Rows) -> None: ...
     def wants_depth(self) -> bool: ...
     def verdict(self) -> dict[str, Any]: ...
+
+# The testnet; used through `engine.testnet`.
+TESTNET_MODEL_VERSION: int
+
+class Testnet:
+    elapsed_ns: int
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        start_ns: int,
+        duration_ns: int,
+        px_start: float,
+        venues: Sequence[Mapping[str, str | float]],
+    ) -> Self: ...
+    def next_batches(self, rows_min: int) -> list[tuple[int, str, _Rows]] | None: ...

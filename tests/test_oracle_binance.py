@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from engine import SEQ_NONE
+from engine import EVENT_DTYPE, SEQ_NONE
+from engine.catalog import KINDS, Catalog
+from engine.importers import run_import
 from tests.oracles import binance_reader
 from tests.oracles.binance_reader import FIRST, LAST, RECV_RAISED
 from tests.recordings import CASES, Case, needs_recordings, oracle
@@ -151,3 +153,20 @@ def test_recordings_agree_with_their_readme(case: Case) -> None:
         assert (np.diff(stream["ts_recv_ns"]) >= 0).all()
     check = binance_reader.check_book(recording.depth, recording.quotes)
     assert (check.aligned, check.equal, check.crossed) == (case.aligned, case.aligned, 0)
+
+
+@needs_recordings
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_the_importer_agrees_row_for_row(case: Case, tmp_path: Path) -> None:
+    expected = oracle(case)
+    report = run_import("binance", [str(path) for path in case.paths()], case.id, str(tmp_path))
+    assert (report.clock_offset_ns, report.gaps) == (expected.clock_offset_ns, 0)
+    catalog = Catalog(tmp_path)
+    for kind in KINDS:
+        batches = list(catalog.batches(case.id, kind))
+        rows = np.concatenate(batches) if batches else np.zeros(0, EVENT_DTYPE)
+        oracle_rows = getattr(expected, kind)
+        assert len(rows) == len(oracle_rows), kind
+        for name in EVENT_DTYPE.names or ():
+            unequal = np.flatnonzero(rows[name] != oracle_rows[name])
+            assert not len(unequal), f"{kind}.{name}: first at row {unequal[0]}"

@@ -2,7 +2,7 @@
 
 use cobalt_core::kernel::{Kernel, Records};
 use cobalt_core::money::Money;
-use cobalt_core::order::{OrderKind, TimeInForce};
+use cobalt_core::order::{OrderKind, RejectCode, TimeInForce};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -102,15 +102,21 @@ fn orders<'py>(
         "post_only",
         list(py, rows().map(|(o, _)| o.request.post_only))?,
     )?;
-    let px = rows().map(|(o, i)| limit(o).then(|| i.px(o.request.px_ticks)));
+    // What was off its step has no number of steps, and is missing rather than 0.
+    let off = |order: &cobalt_core::order::Order, code| order.reject == Some(code);
+    let px = rows().map(|(o, i)| {
+        let known = limit(o) && !off(o, RejectCode::PxOffTick);
+        known.then(|| i.px(o.request.px_ticks))
+    });
     columns.set_item("px", list(py, px)?)?;
-    let qty = rows().map(|(o, i)| i.qty(o.request.qty_lots));
-    columns.set_item("qty", PyArray1::from_iter(py, qty))?;
+    let qty =
+        rows().map(|(o, i)| (!off(o, RejectCode::QtyOffLot)).then(|| i.qty(o.request.qty_lots)));
+    columns.set_item("qty", list(py, qty)?)?;
     let filled = rows().map(|(o, i)| i.qty(o.filled_lots));
     columns.set_item("filled_qty", PyArray1::from_iter(py, filled))?;
     columns.set_item("avg_px", list(py, rows().map(|(o, i)| average_px(o, i)))?)?;
     columns.set_item("status", list(py, rows().map(|(o, _)| o.status.name()))?)?;
-    let code = rows().map(|(o, _)| o.reject.map(cobalt_core::order::RejectCode::name));
+    let code = rows().map(|(o, _)| o.reject.map(RejectCode::name));
     columns.set_item("reject_code", list(py, code)?)?;
     let submitted = rows().map(|(o, _)| o.ts_submit_ns);
     columns.set_item("ts_submit_ns", PyArray1::from_iter(py, submitted))?;
