@@ -88,7 +88,7 @@ fn messages() -> impl Strategy<Value = Message> {
     (
         prop::bool::weighted(0.06),
         chain,
-        1u64..1000,
+        prop_oneof![4 => 1u64..4, 1 => 1u64..1000],
         centre,
         prop::collection::vec(levels(), 1..12),
     )
@@ -134,7 +134,8 @@ impl Message {
                 EventKind::Delta
             } as u8,
             side: level.side as u8,
-            flags: flags::FIRST * u16::from(i == 0) | flags::LAST * u16::from(i + 1 == count),
+            flags: if i == 0 { flags::FIRST } else { 0 }
+                | if i + 1 == count { flags::LAST } else { 0 },
             reserved: 0,
         });
         rows.collect()
