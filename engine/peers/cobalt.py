@@ -103,7 +103,7 @@ class Quotes(Strategy[NoConfig]):
         self.instrument = instrument.id
         self.tops: list[tuple[int | None, int | None]] = []
         self._plan = plan
-        self._qty = plan.qty_lots * Decimal(instrument.lot)
+        self._qty = format(plan.qty_lots * Decimal(instrument.lot), "f")
         self._steps = float(instrument.tick), float(instrument.lot)
         self._last: list[int] = []
 
