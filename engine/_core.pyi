@@ -263,3 +263,19 @@ class Verifier:
     def quotes(self, events: _Rows) -> None: ...
     def wants_depth(self) -> bool: ...
     def verdict(self) -> dict[str, Any]: ...
+
+# The testnet; used through `engine.testnet`.
+TESTNET_MODEL_VERSION: int
+
+class Testnet:
+    elapsed_ns: int
+    def __new__(
+        cls,
+        *,
+        seed: int,
+        start_ns: int,
+        duration_ns: int,
+        px_start: float,
+        venues: Sequence[Mapping[str, str | float]],
+    ) -> Self: ...
+    def next_batches(self, rows_min: int) -> list[tuple[int, str, _Rows]] | None: ...

@@ -1,7 +1,9 @@
 //! The matching engine against a plain list of orders that is searched from end to end.
 
 use cobalt_core::Side;
-use cobalt_core::testnet::matching::{Fill, MatchingEngine, OrderId, Resting, Totals, opposite};
+use cobalt_core::testnet::matching::{
+    Fill, MatchingEngine, OrderId, PX_TICKS_MAX, QTY_LOTS_MAX, Resting, Totals, opposite,
+};
 use proptest::prelude::*;
 
 /// Price-time priority in its plainest form: all resting orders in order of arrival.
@@ -80,7 +82,7 @@ fn prices() -> impl Strategy<Value = i64> {
     prop_oneof![
         20 => 95i64..106,
         2 => 1i64..200_000,
-        1 => prop_oneof![Just(1i64), Just(i64::MAX)],
+        1 => prop_oneof![Just(1i64), Just(PX_TICKS_MAX)],
     ]
 }
 
@@ -210,18 +212,13 @@ fn the_oldest_order_trades_first_and_keeps_its_place() {
 fn impossible_orders_are_refused_and_change_nothing() {
     let mut engine = MatchingEngine::default();
     let mut fills = Vec::new();
-    for (px, qty) in [(0, 1), (-5, 1), (1, 0), (1, -1), (i64::MIN, i64::MIN)] {
-        assert!(engine.limit(Side::Bid, px, qty, &mut fills).is_err());
-        assert!(
-            engine
-                .market(Side::Ask, qty.min(0), None, &mut fills)
-                .is_err()
-        );
-        assert!(
-            engine
-                .market(Side::Ask, 1, Some(px.min(0)), &mut fills)
-                .is_err()
-        );
+    for px in [0, -5, i64::MIN, PX_TICKS_MAX + 1, i64::MAX] {
+        assert!(engine.limit(Side::Bid, px, 1, &mut fills).is_err());
+        assert!(engine.market(Side::Ask, 1, Some(px), &mut fills).is_err());
+    }
+    for qty in [0, -1, i64::MIN, QTY_LOTS_MAX + 1, i64::MAX] {
+        assert!(engine.limit(Side::Bid, 1, qty, &mut fills).is_err());
+        assert!(engine.market(Side::Ask, qty, None, &mut fills).is_err());
     }
     let message = engine
         .limit(Side::Bid, 0, 1, &mut fills)
@@ -229,7 +226,7 @@ fn impossible_orders_are_refused_and_change_nothing() {
         .to_string();
     assert_eq!(
         message,
-        "px_ticks: expected a number of at least 1, found 0"
+        "px_ticks: expected a whole number from 1 to 1152921504606846976, found 0"
     );
     assert_eq!(engine.totals(), Totals::default());
     assert!(fills.is_empty() && engine.best(Side::Bid).is_none());

@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use crate::errors::to_py;
 use crate::events::{Row, to_array};
 
-/// A venue as Python gives it.
+/// A venue as Python gives it: a mapping with these keys.
 #[derive(FromPyObject)]
+#[pyo3(from_item_all)]
 struct Venue {
     tick: String,
     lot: String,
@@ -50,6 +51,10 @@ struct Testnet {
 
 #[pymethods]
 impl Testnet {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an argument extracted from Python is owned"
+    )]
     #[new]
     #[pyo3(signature = (*, seed, start_ns, duration_ns, px_start, venues))]
     fn new(

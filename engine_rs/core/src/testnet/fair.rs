@@ -1,10 +1,10 @@
 //! The fair price that all venues move around: stochastic volatility with jumps.
 //!
 //! Log returns are normal with a volatility whose logarithm is the sum of two mean-reverting
-//! processes, a quick one and a slow one (Scott 1987; two time scales after LeBaron 2001), plus
-//! symmetric Pareto jumps (Merton 1976), each of which raises the quick volatility. Mixing normals
-//! over a persistent volatility gives the heavy tails and the clustered volatility of real returns,
-//! while the returns themselves stay uncorrelated (Cont 2001, stylised facts 1, 2 and 6).
+//! processes, a quick one and a slow one (Scott 1987), plus symmetric Pareto jumps (after Merton
+//! 1976), each of which raises the quick volatility. Mixing normals over a persistent volatility
+//! gives the heavy tails and the clustered volatility of real returns, while the returns themselves
+//! stay uncorrelated (Cont 2001, stylised facts 1, 2 and 6).
 //!
 //! Known limit: order flow does not move the fair price, so that a trade has only transient impact.
 

@@ -4,7 +4,8 @@
 //! - Each action that changes the book takes the next update id. A depth message carries the absolute
 //!   sizes of all levels touched since the message before, `seq` is the last update id it covers and
 //!   `prev_seq` the last one of the message before; the first continues from the snapshot.
-//! - A message is one group of rows; a depth message without a change is a single row of no side.
+//! - A message is one group of rows. An interval in which nothing changed has no depth message; the
+//!   snapshot of an empty book is one row of no side.
 //! - A quote is published whenever the best bid or ask changes in price or size, with the update id
 //!   of the change; while a side is empty there is no quote.
 //! - Venue times have the resolution of a millisecond. The receive time is the venue's unrounded
@@ -128,8 +129,11 @@ impl Feed {
         self.push(EventKind::Snapshot, now_ns, ids, levels);
     }
 
-    /// Publishes the levels touched since the last depth message.
+    /// Publishes the levels touched since the last depth message, if there are any.
     pub fn publish_depth(&mut self, book: &MatchingEngine, now_ns: i64) {
+        if self.touched.is_empty() {
+            return;
+        }
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();

@@ -152,8 +152,7 @@ const ACTIVITY_MAX: f64 = 4.0;
 struct Rates {
     limit: f64,
     cancel: f64,
-    buy: f64,
-    sell: f64,
+    market: [f64; 2],
     requote: [f64; 2],
     total: f64,
 }
@@ -237,9 +236,9 @@ impl Flow {
             self.patient_limit()
         } else if falls_to(rates.cancel) {
             Action::Cancel(self.any_order(book))
-        } else if falls_to(rates.buy) {
+        } else if falls_to(rates.market[0]) {
             self.take(Side::Bid)
-        } else if falls_to(rates.sell) {
+        } else if falls_to(rates.market[1]) {
             self.take(Side::Ask)
         } else if falls_to(rates.requote[0]) {
             self.requote(book, Side::Bid)
@@ -256,10 +255,10 @@ impl Flow {
         let params = &self.params;
         #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let order_count = book.order_count() as f64;
-        let base = params.market_rate * self.activity;
+        let unexcited = params.market_rate * self.activity;
         let limit = params.limit_rate * self.activity;
         let cancel = params.cancel_rate * self.activity * order_count;
-        let (buy, sell) = (base + self.excitement[0], base + self.excitement[1]);
+        let market = self.excitement.map(|excited| unexcited + excited);
         let requote = [Side::Bid, Side::Ask].map(|side| {
             #[allow(clippy::cast_precision_loss, reason = "gaps are far below 2^52")]
             let gap = self.gap(book, side) as f64 / self.mid_ticks;
@@ -268,10 +267,9 @@ impl Flow {
         Rates {
             limit,
             cancel,
-            buy,
-            sell,
+            market,
             requote,
-            total: limit + cancel + buy + sell + requote[0] + requote[1],
+            total: limit + cancel + market[0] + market[1] + requote[0] + requote[1],
         }
     }
 

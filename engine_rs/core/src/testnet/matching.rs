@@ -12,6 +12,10 @@ use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::ladder::Ladder;
 
+/// Highest price; readers of the published book take anything above for damage.
+pub const PX_TICKS_MAX: i64 = 1 << 60;
+/// Largest order, so that sums over all orders of a book stay far from the end of an `i64`.
+pub const QTY_LOTS_MAX: i64 = 1 << 40;
 /// End of a linked list of orders.
 const NONE: u32 = u32::MAX;
 
@@ -136,7 +140,7 @@ impl MatchingEngine {
     /// the book under the id returned (`None`: nothing was left).
     ///
     /// # Errors
-    /// A price or quantity below 1.
+    /// A price outside 1 to [`PX_TICKS_MAX`], or a quantity outside 1 to [`QTY_LOTS_MAX`].
     pub fn limit(
         &mut self,
         side: Side,
@@ -144,8 +148,8 @@ impl MatchingEngine {
         qty_lots: i64,
         fills: &mut Vec<Fill>,
     ) -> Result<Option<OrderId>> {
-        check_positive("px_ticks", px_ticks)?;
-        check_positive("qty_lots", qty_lots)?;
+        check("px_ticks", px_ticks, PX_TICKS_MAX)?;
+        check("qty_lots", qty_lots, QTY_LOTS_MAX)?;
         self.totals.submitted += qty_lots;
         let left = qty_lots - self.match_up_to(side, px_ticks, qty_lots, fills);
         Ok((left > 0).then(|| {
@@ -161,7 +165,7 @@ impl MatchingEngine {
     /// it can, appending to `fills`, and drops the rest. Returns the lots traded.
     ///
     /// # Errors
-    /// A price or quantity below 1.
+    /// A price outside 1 to [`PX_TICKS_MAX`], or a quantity outside 1 to [`QTY_LOTS_MAX`].
     pub fn market(
         &mut self,
         side: Side,
@@ -169,13 +173,13 @@ impl MatchingEngine {
         px_worst: Option<i64>,
         fills: &mut Vec<Fill>,
     ) -> Result<i64> {
-        check_positive("qty_lots", qty_lots)?;
+        check("qty_lots", qty_lots, QTY_LOTS_MAX)?;
         let bound = match (px_worst, side) {
             (Some(px), _) => {
-                check_positive("px_worst", px)?;
+                check("px_worst", px, PX_TICKS_MAX)?;
                 px
             }
-            (None, Side::Bid) => i64::MAX,
+            (None, Side::Bid) => PX_TICKS_MAX,
             (None, _) => 1,
         };
         self.totals.submitted += qty_lots;
@@ -320,11 +324,14 @@ impl MatchingEngine {
         } else {
             self.orders[older as usize].newer = slot;
         }
-        let order = &mut self.orders[slot as usize];
-        order.open = open;
-        order.older = older;
-        order.newer = NONE;
-        order.live_index = u32::try_from(self.live.len()).expect("fewer than 2^32 orders rest");
+        let live_index = u32::try_from(self.live.len()).expect("fewer than 2^32 orders rest");
+        self.orders[slot as usize] = Order {
+            open,
+            generation: self.orders[slot as usize].generation,
+            older,
+            newer: NONE,
+            live_index,
+        };
         self.live.push(slot);
         self.id(slot)
     }
@@ -380,9 +387,10 @@ pub fn opposite(side: Side) -> Side {
     }
 }
 
-fn check_positive(name: &'static str, value: i64) -> Result<()> {
-    if value > 0 {
+fn check(name: &'static str, value: i64, most: i64) -> Result<()> {
+    if (1..=most).contains(&value) {
         return Ok(());
     }
-    Err(Error::invalid(name, "a number of at least 1", value))
+    let expected = format!("a whole number from 1 to {most}");
+    Err(Error::invalid(name, expected, value))
 }

@@ -1,5 +1,7 @@
 //! The testnet as a whole: what it publishes against what its engines hold.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::book::{Book, Outcome};
 use crate::decimal::Step;
@@ -117,7 +119,8 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(compared, 60 + 200);
+        // One message for each interval in which something happened.
+        prop_assert!((230..=60 + 200).contains(&compared), "{compared}");
         testnet.venues.iter().for_each(assert_conserved);
     }
 
@@ -221,7 +224,11 @@ fn same_seed_same_bytes_on_every_machine() {
         hash.update([row.kind, row.side]);
         hash.update(row.flags.to_le_bytes());
     }
-    let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hash.finalize();
+    let hex = digest.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes all that is written");
+        hex
+    });
     assert_eq!(MODEL_VERSION, 1);
     assert_eq!(
         hex,
