@@ -106,9 +106,6 @@ class CatalogWriter:
     def _check_old(self) -> None:
         if self._old is None:
             return
-        if any(entry.id == self._import_id for entry in self._old.imports):
-            names = ", ".join(source.name for source in self._sources)
-            raise CatalogError(f"{self._folder}: {names} is in the catalog already")
         if self._old.provenance != self._provenance:
             raise CatalogError(
                 f"{self._folder}: holds {self._old.provenance} data, to which {self._provenance}"
@@ -121,6 +118,9 @@ class CatalogWriter:
                     f"{self._folder}: its data has {name} {found}, the instrument definition of"
                     f" {self._id} now says {value}; import into another catalog"
                 )
+        if any(entry.id == self._import_id for entry in self._old.imports):
+            names = ", ".join(source.name for source in self._sources)
+            raise CatalogError(f"{self._folder}: {names} is in the catalog already")
 
     def _remove_orphans(self) -> None:
         """Deletes what an import that was cut off left behind: files that no manifest names."""

@@ -468,3 +468,130 @@ fn venue_time(fields: &Fields, key: Key, ts_recv_ns: i64) -> Result<i64, DecodeE
     );
     Err(fields.unexpected(key, expected))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RECV_NS: i64 = 1_723_161_600_000_000_000;
+    const DEPTH: &str = r#"{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161600001,"T":1723161600000,"s":"BTCUSDT","U":11,"u":20,"pu":10,"b":[["61496.50","0.010"],["61510.90","0.000"]],"a":[["61800.3","2"]]}}"#;
+
+    fn decoder(market: Market) -> Binance {
+        let step = |text| Step::parse(text).unwrap();
+        Binance::new(market, "BTCUSDT", step("0.1"), step("0.001"))
+    }
+
+    fn decode(market: Market, text: &str) -> Result<(MessageKind, Vec<Event>), DecodeError> {
+        let mut rows = Vec::new();
+        let kind = decoder(market).decode(text.as_bytes(), RECV_NS, &mut rows)?;
+        Ok((kind, rows))
+    }
+
+    #[test]
+    fn a_delta() {
+        let (kind, rows) = decode(Market::UsdM, DEPTH).unwrap();
+        assert_eq!(kind, MessageKind::Depth);
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| (row.side, row.px_ticks, row.qty_lots, row.flags))
+            .collect();
+        let expected = [
+            (1, 614_965, 10, 1),
+            (1, 615_109, 0, 0),
+            (2, 618_003, 2000, 2),
+        ];
+        assert_eq!(seen, expected);
+        assert!(rows.iter().all(|row| (row.seq, row.prev_seq) == (20, 10)));
+        assert!(
+            rows.iter()
+                .all(|row| row.ts_event_ns == RECV_NS && row.ts_recv_ns == RECV_NS)
+        );
+    }
+
+    #[test]
+    fn the_order_of_fields_and_escapes_do_not_matter() {
+        let text = r#"{"data":{"a":[],"b":[["6149\u0036.50","0.010"]],"pu":10,"u":20,"U":11,
+            "s":"BTC\u0055SDT","T":1723161600000,"x":{"y":[1,{}]},"e":"depthUpdate"},"stream":"s"}"#;
+        let (_, rows) = decode(Market::UsdM, text).unwrap();
+        assert_eq!((rows.len(), rows[0].px_ticks), (1, 614_965));
+    }
+
+    #[test]
+    fn a_refused_message_leaves_no_row() {
+        let mut decoder = decoder(Market::UsdM);
+        let mut rows = Vec::new();
+        decoder
+            .decode(DEPTH.as_bytes(), RECV_NS, &mut rows)
+            .unwrap();
+        let before = rows.clone();
+        let bad = DEPTH.replace("61800.3", "61800.33");
+        let error = decoder
+            .decode(bad.as_bytes(), RECV_NS, &mut rows)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a[0] price: expected a positive multiple of the tick 0.1 as decimal text, \
+             found \"61800.33\""
+        );
+        assert_eq!(rows, before);
+    }
+
+    #[test]
+    fn a_spot_quote_without_type_or_time() {
+        let text = r#"{"u":7,"s":"BTCUSDT","b":"1.0","B":"2","a":"1.1","A":"3"}"#;
+        let (kind, rows) = decode(Market::Spot, text).unwrap();
+        assert_eq!(kind, MessageKind::Quote);
+        assert!(rows.iter().all(|row| row.ts_event_ns == TS_NONE));
+        assert!(decode(Market::UsdM, text).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut rows = Vec::new();
+            if decoder(Market::UsdM).decode(&bytes, RECV_NS, &mut rows).is_err() {
+                prop_assert!(rows.is_empty());
+            }
+        }
+
+        /// One byte of a sound message changed, or the message cut: it is refused, or it is whole
+        /// rows in range.
+        #[test]
+        fn damage_is_refused_or_harmless(at in 0usize..DEPTH.len(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut bytes = DEPTH.as_bytes().to_vec();
+            if cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] = byte;
+            }
+            let mut rows = Vec::new();
+            let result = decoder(Market::UsdM).decode(&bytes, RECV_NS, &mut rows);
+            prop_assert!(!cut || result.is_err());
+            if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+                prop_assert!(first.is_first() && last.is_last());
+                prop_assert!(rows.iter().all(|row| row.px_ticks > 0 && row.qty_lots >= 0));
+                prop_assert!(rows.iter().all(|row| row.prev_seq < row.seq));
+            }
+        }
+
+        #[test]
+        fn levels_come_through_exactly(levels in prop::collection::vec((1i64..10_000_000, 0i64..10_000_000), 0..20)) {
+            let text: Vec<_> = levels
+                .iter()
+                .map(|(px, qty)| format!(r#"["{}.{}","{}.{:03}"]"#, px / 10, px % 10, qty / 1000, qty % 1000))
+                .collect();
+            let message = format!(
+                r#"{{"e":"depthUpdate","T":1723161600000,"s":"BTCUSDT","U":11,"u":20,"pu":10,"b":[{}],"a":[]}}"#,
+                text.join(",")
+            );
+            let (_, rows) = decode(Market::UsdM, &message).unwrap();
+            let seen: Vec<_> = rows
+                .iter()
+                .filter(|row| row.side == Side::Bid as u8)
+                .map(|row| (row.px_ticks, row.qty_lots))
+                .collect();
+            prop_assert_eq!(seen, levels);
+        }
+    }
+}

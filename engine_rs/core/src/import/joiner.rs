@@ -294,3 +294,188 @@ fn raise(row: &mut Event, ts_recv_ns: i64) {
         row.flags |= flags::RECV_RAISED;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::Book;
+    use crate::event::{EventKind, Side};
+    use proptest::prelude::*;
+
+    /// A message of `levels` rows whose bid sizes are its id, so that a book shows what it applied.
+    fn message(
+        kind: EventKind,
+        seq: u64,
+        prev_seq: u64,
+        ts_recv_ns: i64,
+        levels: usize,
+    ) -> Vec<Event> {
+        let row = |at: usize| Event {
+            ts_event_ns: ts_recv_ns,
+            ts_recv_ns,
+            px_ticks: 100 - i64::try_from(at).unwrap(),
+            qty_lots: i64::try_from(seq).unwrap(),
+            seq,
+            prev_seq,
+            instrument: 0,
+            kind: kind as u8,
+            side: Side::Bid as u8,
+            flags: if at == 0 { flags::FIRST } else { 0 }
+                | if at + 1 == levels { flags::LAST } else { 0 },
+            reserved: 0,
+        };
+        (0..levels).map(row).collect()
+    }
+
+    fn delta(seq: u64, prev_seq: u64, ts_recv_ns: i64) -> Vec<Event> {
+        message(EventKind::Delta, seq, prev_seq, ts_recv_ns, 2)
+    }
+
+    fn snapshot(seq: u64, ts_recv_ns: i64) -> Vec<Event> {
+        message(EventKind::Snapshot, seq, SEQ_NONE, ts_recv_ns, 3)
+    }
+
+    /// What goes out, one (is a snapshot, id, receive time) a message.
+    fn joined(joiner: &mut Joiner, input: &[Vec<Event>]) -> Vec<(bool, u64, i64)> {
+        let mut out = Vec::new();
+        for rows in input {
+            if rows[0].kind == EventKind::Snapshot as u8 {
+                joiner.snapshot(rows, &mut out);
+            } else {
+                joiner.delta(rows, &mut out);
+            }
+        }
+        joiner.finish(&mut out);
+        crate::verify::messages(&out)
+            .map(|rows| {
+                assert!(rows[0].is_first() && rows.iter().all(|row| row.seq == rows[0].seq));
+                let is_snapshot = rows[0].kind == EventKind::Snapshot as u8;
+                (is_snapshot, rows[0].seq, rows[0].ts_recv_ns)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_snapshot_too_old_to_be_joined_is_left_out() {
+        let mut joiner = Joiner::default();
+        let out = joined(
+            &mut joiner,
+            &[delta(20, 15, 1), snapshot(10, 2), delta(30, 20, 3)],
+        );
+        assert_eq!(out, [(false, 20, 1), (false, 30, 3)]);
+        assert_eq!(joiner.counts().snapshots_outdated, 1);
+        assert_eq!(joiner.counts().unjoined, 2);
+    }
+
+    #[test]
+    fn a_gap_among_the_waiting_deltas_waits_on() {
+        let mut joiner = Joiner::default();
+        let input = [
+            delta(20, 15, 1),
+            delta(30, 25, 2),
+            snapshot(18, 3),
+            snapshot(27, 4),
+            delta(40, 30, 5),
+        ];
+        let out = joined(&mut joiner, &input);
+        let expected = [
+            (true, 18, 3),
+            (false, 20, 3),
+            (false, 30, 3),
+            (true, 27, 4),
+            (false, 30, 4),
+            (false, 40, 5),
+        ];
+        assert_eq!(out, expected);
+        assert_eq!((joiner.counts().gaps, joiner.counts().snapshots), (1, 2));
+    }
+
+    #[test]
+    fn the_buffer_is_bounded_and_the_oldest_go_out() {
+        let mut joiner = Joiner::new(JoinState::default(), 4);
+        let mut out = Vec::new();
+        for at in 1..=5u64 {
+            joiner.delta(&delta(10 * at, 10 * at - 10, at.cast_signed()), &mut out);
+        }
+        assert_eq!(out.len(), 6);
+        assert_eq!(joiner.counts().unjoined, 3);
+    }
+
+    #[test]
+    fn ids_that_start_anew_are_a_gap_and_not_old() {
+        let mut joiner = Joiner::default();
+        let input = [
+            snapshot(1000, 1),
+            delta(1010, 1000, 2),
+            delta(20, 10, 3),
+            snapshot(15, 4),
+            delta(30, 20, 5),
+        ];
+        let out = joined(&mut joiner, &input);
+        let expected = [
+            (true, 1000, 1),
+            (false, 1010, 2),
+            (false, 20, 3),
+            (true, 15, 4),
+            (false, 20, 4),
+            (false, 30, 5),
+        ];
+        assert_eq!(out, expected);
+        assert_eq!(joiner.counts().duplicates, 0);
+    }
+
+    #[test]
+    fn deltas_older_than_the_snapshot_are_no_restart() {
+        let mut joiner = Joiner::default();
+        let input = [
+            delta(10, 5, 1),
+            snapshot(30, 2),
+            delta(20, 10, 3),
+            delta(40, 20, 4),
+        ];
+        let out = joined(&mut joiner, &input);
+        assert_eq!(out, [(false, 10, 1), (true, 30, 2), (false, 40, 4)]);
+        assert_eq!((joiner.counts().duplicates, joiner.counts().gaps), (1, 0));
+    }
+
+    proptest! {
+        /// A chain of deltas with some lost and some repeated, and snapshots thrown in anywhere:
+        /// times never go back, messages stay whole, and whenever the book is trusted it has
+        /// exactly what the newest delta up to its id set.
+        #[test]
+        fn a_trusted_book_is_never_wrong(
+            steps in prop::collection::vec((0u8..12, 0u64..40), 1..80), rows_max in 4usize..60,
+        ) {
+            let mut joiner = Joiner::new(JoinState::default(), rows_max);
+            let (mut seq, mut lost, mut out) = (1000u64, 0u64, Vec::new());
+            for (at, &(what, by)) in steps.iter().enumerate() {
+                let ts = i64::try_from(at).unwrap();
+                match what {
+                    0 => joiner.snapshot(&snapshot(seq.saturating_sub(by / 4 * 10), ts), &mut out),
+                    1 => joiner.snapshot(&snapshot(seq + by / 4 * 10, ts), &mut out),
+                    2 => {
+                        seq += 10;
+                        lost += 1;
+                    }
+                    3 => joiner.delta(&delta(seq, seq - 10, ts), &mut out),
+                    _ => {
+                        seq += 10;
+                        joiner.delta(&delta(seq, seq - 10, ts), &mut out);
+                    }
+                }
+            }
+            joiner.finish(&mut out);
+            prop_assert!(out.is_sorted_by_key(|row| row.ts_recv_ns));
+            prop_assert!(joiner.counts().gaps <= lost + joiner.counts().snapshots);
+            let mut book = Book::new();
+            for message in crate::verify::messages(&out) {
+                prop_assert!(message[0].is_first() && message[message.len() - 1].is_last());
+                book.apply_message(message);
+                if book.is_trusted() {
+                    let newest = i64::try_from(book.seq()).unwrap();
+                    prop_assert_eq!(book.best_bid(), Some((100, newest)));
+                }
+            }
+        }
+    }
+}

@@ -31,6 +31,11 @@ pub enum Item<'a> {
         /// What is wrong.
         reason: String,
     },
+    /// A line longer than [`LINE_BYTES_MAX`]; its content is passed over.
+    TooLong {
+        /// Counted from 1, blank lines included.
+        number: u64,
+    },
 }
 
 /// Reads a file line by line, hashing its bytes on the way.
@@ -181,6 +186,11 @@ impl LineReader {
                     continue;
                 }
                 let to = trimmed_end(&self.buffer[from..to]) + from;
+                if to - from > LINE_BYTES_MAX {
+                    return Ok(Some(Item::TooLong {
+                        number: self.number,
+                    }));
+                }
                 if from < to {
                     return Ok(Some(self.line(from, to)));
                 }
@@ -191,12 +201,8 @@ impl LineReader {
             } else if self.end - self.start > LINE_BYTES_MAX {
                 self.state = State::Skipping;
                 (self.start, self.end) = (0, 0);
-                return Ok(Some(Item::Damage {
+                return Ok(Some(Item::TooLong {
                     number: self.number + 1,
-                    reason: format!(
-                        "longer than {} MiB without a line break",
-                        LINE_BYTES_MAX >> 20
-                    ),
                 }));
             }
             searched = self.end - self.start;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::lines::{Item, LineReader};
+use super::lines::{Item, LINE_BYTES_MAX, LineReader};
 use crate::decode::{Binance, DecodeError, MessageKind};
 use crate::error::Result;
 use crate::event::{Event, TS_NONE};
@@ -95,6 +95,11 @@ impl Recording {
                         reason,
                         ..BrokenLine::default()
                     })));
+                }
+                Some(Item::TooLong { number }) => {
+                    let expected = format!("at most {} MiB", LINE_BYTES_MAX >> 20);
+                    let error = DecodeError::field("line", expected, "a longer one");
+                    return Ok(Some(Record::Broken(broken(number, b"", error))));
                 }
                 None => return Ok(self.lookahead.finish(rows)),
             };
