@@ -68,6 +68,8 @@ class Backtest:
         self.strategy = strategy
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
+        if seed < 0:
+            raise ValueError(f"seed: expected 0 or more, found {seed}")
         cash = dict(cash or {})
         fingerprint = {
             "strategy": f"{type(strategy).__module__}:{type(strategy).__qualname__}",
@@ -132,6 +134,7 @@ def run_backtest(
     `progress` is called with the number of rows of each batch read. Raises ConfigError or
     BacktestError for what the user can mend, StrategyError where the strategy raised.
     """
+    from engine.report import write_report
     from engine.results import ParquetSink
 
     _check_exchange(config)
@@ -140,19 +143,24 @@ def run_backtest(
         raise ConfigError("instrument: expected at least one, found none")
     strategy = load_strategy(config)
     start_ns, end_ns = _range(config)
-    every_ns = duration_ns(config.run.equity_every, "run.equity_every")
     with _Feeds(config, instruments, start_ns, end_ns, progress) as feeds:
-        backtest = Backtest(
-            instruments,
-            strategy,
-            feeds.streams,
-            latency=config.latency,
-            cash=config.run.cash,
-            equity_every=config.run.equity_every,
-            seed=config.seed,
-            begin_ns=start_ns,
-        )
+        try:
+            every_ns = duration_ns(config.run.equity_every, "run.equity_every")
+            backtest = Backtest(
+                instruments,
+                strategy,
+                feeds.streams,
+                latency=config.latency,
+                cash=config.run.cash,
+                equity_every=config.run.equity_every,
+                seed=config.seed,
+                begin_ns=start_ns,
+            )
+        except ValueError as error:
+            # The settings are the user's; the kernel's own words name what is wrong with them.
+            raise ConfigError(str(error)) from error
         run_dir = _make_run_dir(config)
+        (run_dir / "config.yaml").write_text(_yaml(config), encoding="utf-8")
         initial = {name: float(text) for name, text in config.run.cash.items()}
         sink = ParquetSink(run_dir, initial, every_ns)
         began = time.perf_counter()
@@ -167,6 +175,7 @@ def run_backtest(
     summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
     text = json.dumps(summary, indent=2, allow_nan=False)
     (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_report(run_dir)
     return RunResult(run_dir, summary)
 
 
@@ -252,7 +261,7 @@ def _counted(
 
 
 def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
-    """`recorded` or `testnet`; anything testnet makes the whole run testnet."""
+    """`recorded`, `testnet`, or `mixed` for a run over both."""
     present = catalog.instruments()
     for instrument in ids:
         if instrument not in present:
@@ -262,10 +271,8 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
                 f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
                 f" or make practice data with `cobalt testnet catalog={root}`"
             )
-    found = {
-        entry.provenance for instrument in ids for entry in catalog.manifest(instrument).files
-    }
-    return "testnet" if "testnet" in found else "recorded"
+    found = {catalog.manifest(instrument).provenance for instrument in ids}
+    return found.pop() if len(found) == 1 else "mixed"
 
 
 def _check_exchange(config: RunConfig) -> None:
@@ -375,6 +382,12 @@ def _summary(
             "pyarrow": pa.__version__,
         },
     }
+
+
+def _yaml(config: RunConfig) -> str:
+    import yaml
+
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
 
 
 def _plain(config: Any) -> Any:

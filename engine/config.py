@@ -37,6 +37,10 @@ __all__ = [
     "conf_folders",
     "config_sha256",
     "did_you_mean",
+    "is_text",
+    "is_text_list",
+    "key_paths",
+    "key_type",
     "unknown_key",
 ]
 
@@ -47,12 +51,22 @@ class ConfigError(ValueError):
     """Something the user wrote cannot be used; the message names it and what to write instead."""
 
 
+def _doc(text: str) -> dict[str, str]:
+    """Field metadata that the command line prints as the help of a key."""
+    return {"help": text}
+
+
 @dataclass
 class StrategyConfig:
     """Which strategy runs, as `module:Class`, and the values of its own typed configuration."""
 
-    target: str = "strategies.market_maker:MarketMaker"
-    config: dict[str, Any] = field(default_factory=dict)
+    target: str = field(
+        default="strategies.market_maker:MarketMaker",
+        metadata=_doc("the strategy's class, as module:Class"),
+    )
+    config: dict[str, Any] = field(
+        default_factory=dict, metadata=_doc("the strategy's own settings, strategy.config.NAME=…")
+    )
 
 
 @dataclass
@@ -63,33 +77,45 @@ class DataConfig:
     zone is given, or nanoseconds since the epoch. Null: from the first or to the last event.
     """
 
-    start: str | None = None
-    end: str | None = None
-    batch_rows: int = 131_072
+    start: str | None = field(
+        default=None, metadata=_doc("first receive time: ISO-8601 (UTC) or ns since the epoch")
+    )
+    end: str | None = field(default=None, metadata=_doc("receive time to stop before"))
+    batch_rows: int = field(
+        default=131_072, metadata=_doc("rows handed to the kernel at once; no effect on results")
+    )
 
 
 @dataclass
 class ExchangeConfig:
     """The simulated exchange: queue position model and fill model, in hftbacktest's meaning."""
 
-    queue: str = "risk_averse"
-    fill: str = "no_partial"
+    queue: str = field(default="risk_averse", metadata=_doc("queue position model"))
+    fill: str = field(default="no_partial", metadata=_doc("fill model"))
 
 
 @dataclass
 class LatencyConfig:
     """Constant latencies in nanoseconds: order to exchange, and the exchange's answer back."""
 
-    order_entry_ns: int = 10_000_000
-    response_ns: int = 10_000_000
+    order_entry_ns: int = field(
+        default=10_000_000, metadata=_doc("from the strategy to the exchange, nanoseconds")
+    )
+    response_ns: int = field(
+        default=10_000_000, metadata=_doc("from the exchange back to the strategy, nanoseconds")
+    )
 
 
 @dataclass
 class FeesConfig:
     """Fees as shares of notional, decimal text; null: those of the instrument definition."""
 
-    maker: str | None = None
-    taker: str | None = None
+    maker: str | None = field(
+        default=None, metadata=_doc("share of notional, 0.0002 is 2 bp; null: the instrument's own")
+    )
+    taker: str | None = field(
+        default=None, metadata=_doc("share of notional, 0.0005 is 5 bp; null: the instrument's own")
+    )
 
 
 def _default_cash() -> dict[str, str]:
@@ -100,33 +126,40 @@ def _default_cash() -> dict[str, str]:
 class RunOptions:
     """Name and folder of a run, the sampling of its equity curve, and its starting balances.
 
-    `name` null: the strategy's; `dir` null: `runs/<UTC time>-<name>/`; `jobs` null: as many
-    processes in a sweep as the machine has processors. `cash` is decimal text by asset.
+    `cash` is decimal text by asset. `jobs` counts for sweeps only.
     """
 
-    name: str | None = None
-    dir: str | None = None
-    equity_every: str = "1s"
-    cash: dict[str, str] = field(default_factory=_default_cash)
-    jobs: int | None = None
+    name: str | None = field(default=None, metadata=_doc("null: the strategy's name"))
+    dir: str | None = field(default=None, metadata=_doc("null: runs/<UTC time>-<name>/"))
+    equity_every: str = field(
+        default="1s", metadata=_doc("sampling interval of equity.parquet, such as 100ms, 1s, 1m")
+    )
+    cash: dict[str, str] = field(
+        default_factory=_default_cash, metadata=_doc("starting balances, run.cash.USDT=50000")
+    )
+    jobs: int | None = field(
+        default=None, metadata=_doc("processes of a sweep; null: one a processor")
+    )
 
 
 @dataclass
 class RunConfig:
     """Everything a run depends on except the data itself.
 
-    `instrument` maps an instrument id to its definition (see [`engine.instruments.Instrument`]).
+    `instrument` maps an instrument id to its definition (see `engine.instruments.Instrument`).
     """
 
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
-    instrument: dict[str, Any] = field(default_factory=dict)
-    catalog: str = "data_catalog"
+    instrument: dict[str, Any] = field(
+        default_factory=dict, metadata=_doc("id, or [a,b]; none: the only one in the catalog")
+    )
+    catalog: str = field(default="data_catalog", metadata=_doc("root of the Parquet catalog"))
     data: DataConfig = field(default_factory=DataConfig)
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
     fees: FeesConfig = field(default_factory=FeesConfig)
     run: RunOptions = field(default_factory=RunOptions)
-    seed: int = 7
+    seed: int = field(default=7, metadata=_doc("seed of every random choice in the run"))
 
     def instruments(self) -> list[Instrument]:
         """The instrument definitions, checked, in the order given."""
@@ -197,7 +230,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
 
 
 def build_strategy_config(cls: type[T], values: Mapping[str, Any]) -> T:
-    """A strategy's typed configuration from `strategy.config`, with the messages of [`build`]."""
+    """A strategy's typed configuration from `strategy.config`, with the messages of `build`."""
     return build(cls, values, prefix="strategy.config.")
 
 
@@ -245,7 +278,12 @@ def _explain(cls: type, values: Mapping[str, Any], error: Any, prefix: str) -> s
 
     path = str(error.full_key or "")
     name = f"{prefix}{path}"
-    expected = _type_name(_type_at(cls, path))
+    # An index such as `levels[0]` stands for the element type of its list.
+    element = path.endswith("]")
+    annotation = key_type(cls, path.partition("[")[0])
+    if element:
+        annotation = (*typing.get_args(_strip_optional(annotation)), Any)[0]
+    expected = _type_name(annotation)
     if isinstance(error, MissingMandatoryValue):
         return f"{name}: a value is needed ({expected})"
     if isinstance(error, ValidationError) and path:
@@ -254,21 +292,41 @@ def _explain(cls: type, values: Mapping[str, Any], error: Any, prefix: str) -> s
     return f"{name}: {first_line}" if name else first_line
 
 
-def _type_at(cls: Any, path: str) -> Any:
-    """The annotation of the field that a dotted path names; `Any` where the schema ends."""
+def key_type(cls: Any, path: str) -> Any:
+    """The annotation of the field that a dotted path names; `Any` inside a free-form mapping.
+
+    Raises `KeyError` where the schema has no such key.
+    """
     current = cls
     for part in path.split(".") if path else ():
         current = _strip_optional(current)
-        name = part.partition("[")[0]
         if dataclasses.is_dataclass(current) and isinstance(current, type):
-            current = typing.get_type_hints(current).get(name, Any)
+            current = typing.get_type_hints(current)[part]
         elif typing.get_origin(current) is dict:
             current = typing.get_args(current)[1]
-        else:
-            return Any
-        if part != name:
-            current = (*typing.get_args(_strip_optional(current)), Any)[0]
+        elif current is not Any:
+            raise KeyError(part)
     return current
+
+
+def key_paths(cls: Any, prefix: str = "") -> list[str]:
+    """Every key of a schema as a dotted path, inner keys before those below them."""
+    paths: list[str] = []
+    for name, annotation in typing.get_type_hints(cls).items():
+        paths.append(f"{prefix}{name}")
+        if dataclasses.is_dataclass(_strip_optional(annotation)):
+            paths += key_paths(_strip_optional(annotation), f"{prefix}{name}.")
+    return paths
+
+
+def is_text(annotation: Any) -> bool:
+    """Whether a key's value is text, which is taken as typed."""
+    return _strip_optional(annotation) is str
+
+
+def is_text_list(annotation: Any) -> bool:
+    """Whether a key's value is a list of texts, written `a` or `[a,b]`."""
+    return bool(_strip_optional(annotation) == list[str])
 
 
 def _strip_optional(annotation: Any) -> Any:

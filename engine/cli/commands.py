@@ -1,0 +1,262 @@
+"""The commands, each with the keys it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.cli.compose import parse_arguments
+from engine.config import ConfigError, RunConfig
+
+__all__ = ["COMMANDS", "Command"]
+
+
+def _key(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class ImportKeys:
+    """Keys of `cobalt import`."""
+
+    path: list[str] = field(
+        default_factory=list, metadata={"help": "file, glob in quotes, or [a,b]; gzip or plain"}
+    )
+    instrument: str = _key("", "id of the instrument that the files are of")
+    format: str = _key("binance", "binance, or binance_exchange_info to add instruments")
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    base_latency_ns: int = _key(0, "receive latency of the fastest message, if clocks are corrected")
+    clock_offset_ns: int | None = _key(None, "shift of receive times; null: found from the data")
+    max_broken_share: float = _key(0.01, "share of broken lines above which the import fails")
+    output: str = _key("text", "text or json")
+
+
+@dataclass
+class CatalogKeys:
+    """Keys of `cobalt catalog`."""
+
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    output: str = _key("text", "text or json (one object a line)")
+
+
+@dataclass
+class VerifyKeys:
+    """Keys of `cobalt verify`."""
+
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    instrument: list[str] = field(
+        default_factory=list, metadata={"help": "id, or [a,b]; none: every one with quotes"}
+    )
+    output: str = _key("text", "text or json (one object a line)")
+
+
+@dataclass
+class TestnetKeys:
+    """Keys of `cobalt testnet`."""
+
+    # pytest collects classes whose name begins with Test, unless told otherwise.
+    __test__ = False
+
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    seed: int = _key(7, "same seed, same bytes")
+    duration_s: float = _key(900.0, "simulated seconds")
+    replace: bool = _key(False, "replace testnet data made with other settings")  # noqa: FBT003
+    output: str = _key("text", "text or json")
+
+
+@dataclass
+class BenchKeys:
+    """Keys of `cobalt bench`."""
+
+    output: str = _key("text", "text or json (one object a line)")
+    recordings: str | None = _key(None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet")
+    runs: int = _key(7, "counted runs of each row, after a warm-up")
+    seconds: int = _key(60, "simulated seconds where testnet data is used")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in a line, its keys, examples, and the function that runs it."""
+
+    summary: str
+    keys: type
+    examples: tuple[str, ...]
+    run: Callable[[Sequence[str]], int]
+
+
+def _is_json(output: str) -> bool:
+    if output not in ("text", "json"):
+        raise ConfigError(f"output: expected text or json, found '{output}'")
+    return output == "json"
+
+
+def _print_json(row: dict[str, Any]) -> None:
+    print(json.dumps(row, allow_nan=False), flush=True)
+
+
+def _import(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ImportKeys, arguments)
+    as_json = _is_json(keys.output)
+    if not keys.path:
+        raise ConfigError("path: a value is needed; write path='recordings/btcusdt_*.gz'")
+    if not keys.instrument:
+        raise ConfigError("instrument: a value is needed; write instrument=BTCUSDT-PERP.BINANCE")
+    from engine.importers import run_import
+
+    report = run_import(
+        keys.format,
+        keys.path,
+        keys.instrument,
+        keys.catalog,
+        base_latency_ns=keys.base_latency_ns,
+        clock_offset_ns=keys.clock_offset_ns,
+        max_broken_share=keys.max_broken_share,
+    )
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        print("\n".join(report.lines_of_text()))
+    return 0
+
+
+def _catalog(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(CatalogKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine.catalog import catalog_rows
+
+    rows = catalog_rows(keys.catalog)
+    if as_json:
+        for row in rows:
+            _print_json(row)
+    elif rows:
+        from engine.cli import tables
+
+        tables.show_catalog(rows, keys.catalog)
+    else:
+        print(
+            f"catalog {keys.catalog} is empty. Fill it with `cobalt import path=... instrument=...`"
+            " or `cobalt testnet`."
+        )
+    return 0
+
+
+def _verify(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(VerifyKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine.catalog import Catalog, CatalogError
+    from engine.verify import verify
+
+    catalog = Catalog(keys.catalog)
+    instruments = keys.instrument or catalog.instruments()
+    if not instruments:
+        raise CatalogError(f"catalog {keys.catalog} is empty: there is nothing to verify")
+    reports = []
+    for instrument in instruments:
+        reports.append(verify(catalog, instrument))
+        if as_json:
+            _print_json(reports[-1].to_dict())
+    if not as_json:
+        from engine.cli import tables
+
+        tables.show_verify(reports)
+    return 0 if all(report.ok for report in reports) else 1
+
+
+def _testnet(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(TestnetKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine.testnet import generate
+
+    try:
+        report = generate(
+            keys.catalog, seed=keys.seed, duration_s=keys.duration_s, replace=keys.replace
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if as_json:
+        _print_json(dataclasses.asdict(report))
+    else:
+        print(report)
+    return 0
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(BenchKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine import bench
+
+    rows = bench.run(
+        recordings=keys.recordings,
+        runs=keys.runs,
+        seconds=keys.seconds,
+        progress=lambda text: print(text, file=sys.stderr),
+    )
+    if as_json:
+        for row in rows:
+            _print_json(dataclasses.asdict(row))
+    else:
+        from engine.cli.tables import console
+
+        console().print(bench.table(rows))
+    return 0
+
+
+def _backtest(arguments: Sequence[str]) -> int:
+    # Loaded when it runs: the other commands do without Hydra.
+    from engine.cli import backtest
+
+    return backtest.run(arguments)
+
+
+COMMANDS = {
+    "import": Command(
+        "recordings of a venue into the catalog",
+        ImportKeys,
+        (
+            "cobalt import path='recordings/btcusdt_*.gz' instrument=BTCUSDT-PERP.BINANCE",
+            "cobalt import format=binance_exchange_info path=exchangeInfo.json"
+            " instrument=SOLUSDT-PERP.BINANCE",
+        ),
+        _import,
+    ),
+    "catalog": Command(
+        "what is there: instruments, ranges, rows, gaps, provenance",
+        CatalogKeys,
+        ("cobalt catalog", "cobalt catalog catalog=my_catalog output=json"),
+        _catalog,
+    ),
+    "verify": Command(
+        "rebuild the books and hold them against the venue's own best bid and ask",
+        VerifyKeys,
+        ("cobalt verify", "cobalt verify instrument=BTCUSDT-PERP.BINANCE output=json"),
+        _verify,
+    ),
+    "testnet": Command(
+        "practice data from the local exchange, for a machine without recordings",
+        TestnetKeys,
+        ("cobalt testnet", "cobalt testnet seed=11 duration_s=3600 catalog=practice"),
+        _testnet,
+    ),
+    "backtest": Command(
+        "run a strategy over the catalog; -m runs every combination of values",
+        RunConfig,
+        (
+            "cobalt backtest strategy=market_maker instrument=BTCUSDT-PERP.BINANCE",
+            "cobalt backtest strategy=my_module:MyStrategy strategy.config.qty=0.02 latency=none",
+            "cobalt backtest instrument=[BTCUSDT-PERP.BINANCE,BTCUSDT.BINANCE] seed=11",
+            "cobalt backtest -m strategy=market_maker,imbalance_taker"
+            " latency.order_entry_ns=1000000,10000000",
+        ),
+        _backtest,
+    ),
+    "bench": Command(
+        "time the hot paths, with peers beside them",
+        BenchKeys,
+        ("cobalt bench", "cobalt bench output=json"),
+        _bench,
+    ),
+}
