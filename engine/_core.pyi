@@ -172,6 +172,7 @@ class Kernel:
         response_ns: int,
         cash: Sequence[tuple[str, str]],
         equity_every_ns: int,
+        begin_ns: int | None,
         fingerprint: str,
     ) -> Kernel: ...
     def add_stream(self, market: int, kind: str) -> int: ...

@@ -49,7 +49,8 @@ class Backtest:
 
     `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
-    lie and made read-only. Latencies are constant, in ns. `cash` is decimal text by currency.
+    lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
+    rows before it only build the books. Latencies are constant, in ns. `cash` is decimal text by currency.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Backtest:
         cash: Mapping[str, str] | None = None,
         equity_every: str | int = "1s",
         seed: int = 7,
+        begin_ns: int | None = None,
     ) -> None:
         self.strategy = strategy
         self._ids = [instrument.id for instrument in instruments]
@@ -83,6 +85,7 @@ class Backtest:
             response_ns=latency.response_ns,
             cash=list(cash.items()),
             equity_every_ns=every_ns,
+            begin_ns=begin_ns,
             fingerprint=json.dumps(fingerprint, sort_keys=True, default=str),
         )
         self._sources = []
@@ -147,6 +150,7 @@ def run_backtest(
             cash=config.run.cash,
             equity_every=config.run.equity_every,
             seed=config.seed,
+            begin_ns=start_ns,
         )
         run_dir = _make_run_dir(config)
         initial = {name: float(text) for name, text in config.run.cash.items()}

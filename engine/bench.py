@@ -18,7 +18,7 @@ import os
 import platform
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from engine.peers.orders import Quoting, QuotingRun, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BenchError", "Case", "Row", "cases", "measure", "run", "table"]
+__all__ = ["BenchError", "Case", "Row", "cases", "measure", "refuse_debug", "row", "run", "table"]
 
 INSTRUMENT = "BTCUSDT-PERP.BINANCE"
 NS_PER_S = 1_000_000_000
@@ -125,10 +125,7 @@ def run(
 
 def measure(case: Case, data: BenchData, runs: int) -> Row:
     """Checks a case, then times it: runs of ours and of each peer in turn, after one of each."""
-    if _core.BUILD_PROFILE != "release":
-        raise BenchError(
-            f"build: expected a release build (maturin develop --release), found {_core.BUILD_PROFILE}"
-        )
+    refuse_debug()
     if runs < 1:
         raise BenchError(f"runs: expected at least 1, found {runs}")
     checks = case.check()
@@ -142,8 +139,19 @@ def measure(case: Case, data: BenchData, runs: int) -> Row:
     return row(case, data, checks, times)
 
 
+def refuse_debug() -> None:
+    """Raises BenchError in a debug build, whose times say nothing."""
+    if _core.BUILD_PROFILE != "release":
+        raise BenchError(
+            "build: expected a release build (maturin develop --release),"
+            f" found {_core.BUILD_PROFILE}"
+        )
+
+
 def row(case: Case, data: BenchData, checks: list[str], times: dict[str, list[float]]) -> Row:
-    """A row from the times of each side; ours has the empty name. The fastest peer is *the* peer."""
+    """A row from the times of each side; ours has the empty name. The fastest peer is *the*
+    peer.
+    """
     rates = {name: case.amount / statistics.median(of) for name, of in times.items()}
     ours = rates.pop("")
     best = max(rates, key=lambda name: rates[name], default=None)
@@ -181,23 +189,16 @@ def row(case: Case, data: BenchData, checks: list[str], times: dict[str, list[fl
 
 
 def cases(data: BenchData) -> list[Case]:
-    """All cases on this data."""
+    """All cases on this data. Raises BenchError for data that is too short."""
     bench = _Bench(data)
     return [bench.decode(), bench.book(), bench.kernel(), bench.kernel_every_message()]
 
 
-@dataclass
 class _Bench:
     """Builds the cases; the peer's rows are converted once."""
 
-    data: BenchData
-    setup: Setup = field(init=False)
-    plan: Quoting = field(init=False)
-    converted: np.ndarray[Any, Any] | None = field(init=False)
-    names: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        data = self.data
+    def __init__(self, data: BenchData) -> None:
+        self.data = data
         self.setup = Setup(maker_fee=data.instrument.maker_fee, taker_fee=data.instrument.taker_fee)
         begin, end = (int(data.depth["ts_recv_ns"][at]) for at in (0, -1))
         begin += NS_PER_S
@@ -207,7 +208,8 @@ class _Bench:
         if looks < 1:
             raise BenchError("data: expected more than two seconds, found less")
         self.plan = Quoting(begin, interval, looks, looks_per_quote=10, qty_lots=data.qty_lots)
-        self.converted, self.names = None, {}
+        self.converted: np.ndarray[Any, Any] | None = None
+        self.names: dict[str, str] = {}
         if peer.available():
             self.converted = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
             label = f"hftbacktest {peer.version()}"

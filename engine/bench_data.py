@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import tempfile
@@ -58,13 +59,15 @@ class BenchData:
     def check_decoded(self, rows: Events) -> None:
         """Raises ValueError unless these rows hold every depth row and trade, and no other.
 
-        Receive times and order are left out: the decoder neither joins nor corrects clocks.
+        Receive times and order are left out: the decoder neither joins nor corrects clocks. So are
+        rows without a level, which say nothing.
         """
         for name, expected, kinds in (
             ("depth", self.depth, (1, 2)),
             ("trades", self.trades, (3,)),
         ):
-            found = rows[np.isin(rows["kind"], kinds)]
+            found = rows[np.isin(rows["kind"], kinds) & (rows["side"] != 0)]
+            expected = expected[expected["side"] != 0]
             if name == "depth":
                 # Rows that came before the snapshot were cut off from the data.
                 newest = expected["seq"][expected["kind"] == _SNAPSHOT].max()
@@ -73,7 +76,9 @@ class BenchData:
                 raise ValueError(f"decode: {name} differ from those of the data")
 
     def check_book(self, bids: dict[int, int], asks: dict[int, int]) -> None:
-        """Raises ValueError unless these levels, the best of each side, are those of a plain book."""
+        """Raises ValueError unless these levels, the best of each side, are those of a plain
+        book.
+        """
         plain = plain_book(self.depth)
         for name, found, expected in (("bids", bids, plain[0]), ("asks", asks, plain[1])):
             best = sorted(expected, reverse=name == "bids")[: len(found)]
@@ -134,8 +139,6 @@ def recorded(folder: Path, instrument_id: str) -> BenchData:
 
 def testnet(seconds: float, seed: int = 7) -> BenchData:
     """Testnet data of this length of the first default venue, at its busiest depth interval."""
-    import dataclasses
-
     from engine import testnet as made
 
     venue = dataclasses.replace(made.DEFAULT_VENUES[0], depth_every_ns=10 * _NS_PER_MS)
@@ -152,7 +155,7 @@ def testnet(seconds: float, seed: int = 7) -> BenchData:
 def raw_lines(depth: Events, trades: Events, instrument: Instrument) -> Iterator[str]:
     """The rows as lines of a raw recording of Binance USD-M, depth first, then trades.
 
-    Only for timing the decoder: the venue's clock is cut to milliseconds, as that format has it.
+    For the decoder's benchmark: the venue's clock is cut to milliseconds, as that format has it.
     """
     tick, lot = Decimal(instrument.tick), Decimal(instrument.lot)
     head = {"s": instrument.symbol}
@@ -161,6 +164,9 @@ def raw_lines(depth: Events, trades: Events, instrument: Instrument) -> Iterator
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         rows = depth[start:end]
         first = rows[0]
+        # The testnet also publishes that nothing has changed; Binance would send no message.
+        if first["seq"] == first["prev_seq"]:
+            continue
         ms, recv, seq = (
             int(first["ts_event_ns"]) // _NS_PER_MS,
             int(first["ts_recv_ns"]),
@@ -168,7 +174,7 @@ def raw_lines(depth: Events, trades: Events, instrument: Instrument) -> Iterator
         )
         bids, asks = (
             [
-                [str(int(row["px_ticks"]) * tick), str(int(row["qty_lots"]) * lot)]
+                [_text(row["px_ticks"], tick), _text(row["qty_lots"], lot)]
                 for row in rows[rows["side"] == side]
             ]
             for side in (_BID, _ASK)
@@ -184,10 +190,15 @@ def raw_lines(depth: Events, trades: Events, instrument: Instrument) -> Iterator
     for row in trades:
         ms = int(row["ts_event_ns"]) // _NS_PER_MS
         data = {"e": "trade", "E": ms, "T": ms, **head, "t": int(row["seq"])}
-        data |= {"p": str(int(row["px_ticks"]) * tick), "q": str(int(row["qty_lots"]) * lot)}
+        data |= {"p": _text(row["px_ticks"], tick), "q": _text(row["qty_lots"], lot)}
         data |= {"X": "MARKET", "m": bool(row["side"] == _ASK)}
         message = {"stream": f"{instrument.symbol.lower()}@trade", "data": data}
         yield f"{int(row['ts_recv_ns'])} {json.dumps(message, separators=(',', ':'))}\n"
+
+
+def _text(steps: Any, step: Decimal) -> str:
+    """Whole steps as decimal text."""
+    return format(int(steps) * step, "f")
 
 
 def _from_snapshot(depth: Events) -> Events:

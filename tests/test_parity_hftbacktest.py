@@ -7,6 +7,7 @@ to be that and nothing else.
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,17 @@ import pytest
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
 from engine.peers.orders import MODIFY, SUBMIT, Quoting, Setup
+from strategies.imbalance_taker import ImbalanceTaker
+from strategies.market_maker import MarketMaker, MarketMakerConfig
 from tests.oracles import exchange as plain
 from tests.parity.compare import account, differences, money_tolerance, requeued_with_new_qty
 from tests.parity.feed import INSTRUMENT, latency_for, random_commands_for, random_feed
 from tests.parity.recorded import QTY_LOTS, recorded
+from tests.parity.recorder import commands, recording
 from tests.recordings import needs_recordings
+
+if TYPE_CHECKING:
+    from engine import Strategy
 
 pytestmark = pytest.mark.skipif(
     not peer.available(), reason="hftbacktest is not installed: pip install 'cobalt[bench]'"
@@ -81,14 +88,14 @@ def test_made_up_feed(seed: int) -> None:
     depth, trades = random_feed(2000, seed)
     rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
     setup = Setup(*latency_for(seed), **FEES)
-    commands = random_commands_for(depth, seed, modify_share=0)
-    theirs = peer.run_commands(rows, commands, INSTRUMENT, setup)
-    ours = cobalt.run_commands(depth, trades, commands, INSTRUMENT, setup)
+    stream = random_commands_for(depth, seed, modify_share=0)
+    theirs = peer.run_commands(rows, stream, INSTRUMENT, setup)
+    ours = cobalt.run_commands(depth, trades, stream, INSTRUMENT, setup)
     assert differences(ours.orders, theirs.orders) == []
     assert ours.sent.tolist() == theirs.sent.tolist()
-    commands = random_commands_for(depth, seed)
-    theirs = peer.run_commands(rows, commands, INSTRUMENT, setup)
-    alike = plain.run(depth, trades, commands, *latency_for(seed), requeue_keeps_qty=True)
+    stream = random_commands_for(depth, seed)
+    theirs = peer.run_commands(rows, stream, INSTRUMENT, setup)
+    alike = plain.run(depth, trades, stream, *latency_for(seed), requeue_keeps_qty=True)
     assert differences(alike.orders, theirs.orders) == []
     assert alike.sent.tolist() == theirs.sent.tolist()
 
@@ -97,23 +104,23 @@ def test_made_up_feed(seed: int) -> None:
 @pytest.mark.parametrize("instrument_id", QTY_LOTS)
 def test_recording(instrument_id: str) -> None:
     data = recorded(instrument_id)
-    commands = data.commands(4000, seed=11)
+    stream = data.commands(4000, seed=11)
     rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
     setup = Setup(**FEES)
-    theirs = peer.run_commands(rows, commands, data.instrument, setup)
-    ours = cobalt.run_commands(data.depth, data.trades, commands, data.instrument, setup)
+    theirs = peer.run_commands(rows, stream, data.instrument, setup)
+    ours = cobalt.run_commands(data.depth, data.trades, stream, data.instrument, setup)
     assert ours.sent.tolist() == theirs.sent.tolist()
     # The one known difference: a modification that loses its place keeps the old quantity there.
     same = ("status", "exec_px_ticks", "ts_exchange_ns", "maker")
     assert differences(ours.orders, theirs.orders, same) == []
     unequal = ours.orders["exec_qty_lots"] != theirs.orders["exec_qty_lots"]
-    modified = requeued_with_new_qty(commands, ours.sent)
+    modified = requeued_with_new_qty(stream, ours.sent)
     assert unequal.any()
     assert set(ours.orders["order_id"][unequal].tolist()) <= modified
     latencies = (setup.order_entry_ns, setup.response_ns)
-    alike = plain.run(data.depth, data.trades, commands, *latencies, requeue_keeps_qty=True)
+    alike = plain.run(data.depth, data.trades, stream, *latencies, requeue_keeps_qty=True)
     assert differences(alike.orders, theirs.orders) == []
-    exact = account(theirs.orders, commands, data.instrument, **FEES)
+    exact = account(theirs.orders, stream, data.instrument, **FEES)
     assert theirs.position == pytest.approx(float(exact.position), abs=1e-9)
     assert theirs.balance == pytest.approx(float(exact.balance), rel=1e-9)
     assert theirs.fees == pytest.approx(float(exact.fees), rel=1e-9)
@@ -124,12 +131,12 @@ def test_recording(instrument_id: str) -> None:
 def test_recording_without_modifications(instrument_id: str) -> None:
     """Nothing at all differs: orders, position, balance, fees."""
     data = recorded(instrument_id)
-    commands = data.commands(4000, seed=12)
-    commands = commands[commands["action"] != MODIFY]
+    stream = data.commands(4000, seed=12)
+    stream = stream[stream["action"] != MODIFY]
     rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
     setup = Setup(**FEES)
-    theirs = peer.run_commands(rows, commands, data.instrument, setup)
-    ours = cobalt.run_commands(data.depth, data.trades, commands, data.instrument, setup)
+    theirs = peer.run_commands(rows, stream, data.instrument, setup)
+    ours = cobalt.run_commands(data.depth, data.trades, stream, data.instrument, setup)
     assert differences(ours.orders, theirs.orders) == []
     assert ours.sent.tolist() == theirs.sent.tolist()
     assert ours.position == pytest.approx(theirs.position, abs=1e-9)
@@ -152,12 +159,46 @@ def test_quoting_strategy() -> None:
         assert ours.differences(theirs) == []
 
 
+EXAMPLES = [
+    ("BTCUSDT-PERP.BINANCE", MarketMaker, MarketMakerConfig()),
+    ("BTCUSDT-PERP.BINANCE", ImbalanceTaker, ImbalanceTaker.Config()),
+    ("BTCUSDT.BINANCE", MarketMaker, MarketMakerConfig()),
+    ("BTCUSD-PERP.BINANCE", MarketMaker, MarketMakerConfig(qty="10", max_position=50)),
+]
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("instrument_id", "strategy", "config"),
+    EXAMPLES,
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_example_strategies(
+    instrument_id: str, strategy: type[Strategy[Any]], config: object
+) -> None:
+    """What an example did on Cobalt, given to the peer: the same fills, at the same prices and
+    times.
+    """
+    data = recorded(instrument_id)
+    setup = Setup(**FEES)
+    recorder, given = recording(strategy, config, data.instrument)
+    ours = cobalt.run_strategy(recorder, data.depth, data.trades, data.instrument, setup)
+    stream = commands(given)
+    rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
+    theirs = peer.run_commands(rows, stream, data.instrument, setup)
+    assert theirs.sent.all()
+    assert differences(ours.orders, theirs.orders) == []
+    assert (ours.orders["status"] == "filled").sum() > 10
+    assert ours.position == pytest.approx(theirs.position, abs=1e-9)
+    assert ours.balance == pytest.approx(theirs.balance, rel=1e-9)
+
+
 def test_a_difference_is_seen() -> None:
     """The canary: another latency gives another outcome, and the comparison says so."""
     depth, trades = random_feed(2000, seed=1)
-    commands = random_commands_for(depth, 1, modify_share=0)
+    stream = random_commands_for(depth, 1, modify_share=0)
     rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
-    theirs = peer.run_commands(rows, commands, INSTRUMENT, Setup(10_000_000, 10_000_000))
-    ours = cobalt.run_commands(depth, trades, commands, INSTRUMENT, Setup(11_000_000, 10_000_000))
+    theirs = peer.run_commands(rows, stream, INSTRUMENT, Setup(10_000_000, 10_000_000))
+    ours = cobalt.run_commands(depth, trades, stream, INSTRUMENT, Setup(11_000_000, 10_000_000))
     assert differences(ours.orders, theirs.orders)
-    assert len(theirs.orders) == (commands["action"] == SUBMIT).sum()
+    assert len(theirs.orders) == (stream["action"] == SUBMIT).sum()

@@ -103,7 +103,7 @@ class Quotes(Strategy[NoConfig]):
         self.instrument = instrument.id
         self.tops: list[tuple[int | None, int | None]] = []
         self._plan = plan
-        self._qty = plan.qty_lots * Decimal(instrument.lot)
+        self._qty = format(plan.qty_lots * Decimal(instrument.lot), "f")
         self._steps = float(instrument.tick), float(instrument.lot)
         self._last: list[int] = []
 
@@ -167,13 +167,25 @@ def run_commands(
     calls it. The balance is hftbacktest's too: minus the value of what was bought.
     """
     strategy = Commands(commands, instrument)
+    outcome = run_strategy(strategy, depth, trades, instrument, setup)
+    return dataclasses.replace(outcome, sent=strategy.sent)
+
+
+def run_strategy(
+    strategy: Strategy[Any],
+    depth: NDArray[np.void],
+    trades: NDArray[np.void],
+    instrument: Instrument,
+    setup: Setup,
+) -> Outcome:
+    """Runs any strategy to the end of the rows; what became of its orders (`sent` is empty)."""
     backtest, tables = _backtest(strategy, depth, trades, instrument, setup)
     backtest.run(tables.append)
-    orders = _orders(tables, int(commands["order_id"].max()))
+    orders = _orders(tables, backtest.kernel.counts()["orders"])
     fills = [table["fills"] for table in tables]
     return Outcome(
         orders,
-        strategy.sent,
+        np.zeros(0, np.bool_),
         position=strategy.position(instrument.id),
         balance=_balance(fills, instrument),
         fees=float(sum(table["fee"].sum() for table in fills)),
@@ -206,7 +218,7 @@ def run_quoting(
 
 
 def _backtest(
-    strategy: Strategy[NoConfig],
+    strategy: Strategy[Any],
     depth: NDArray[np.void],
     trades: NDArray[np.void],
     instrument: Instrument,

@@ -127,7 +127,7 @@ def random_feed(messages: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
             venue.trade()
         else:
             venue.mid += venue.rng.choice((-2, -1, 0, 0, 0, 0, 1, 2))
-            venue.publish(DELTA)
+            venue.publish(SNAPSHOT if venue.rng.random() < 0.03 else DELTA)
     # A last message without levels, after every answer: our run ends with the last row received.
     venue.ts_event_ns += 1_000 * NS_PER_MS
     venue.depth.append(

@@ -131,7 +131,7 @@ impl<'py> Handlers<'py> {
 #[pymethods]
 impl Kernel {
     #[new]
-    #[pyo3(signature = (instruments, *, order_entry_ns, response_ns, cash, equity_every_ns, fingerprint))]
+    #[pyo3(signature = (instruments, *, order_entry_ns, response_ns, cash, equity_every_ns, begin_ns, fingerprint))]
     fn new(
         py: Python<'_>,
         instruments: Vec<InstrumentSpec>,
@@ -139,6 +139,7 @@ impl Kernel {
         response_ns: i64,
         cash: Vec<(String, String)>,
         equity_every_ns: i64,
+        begin_ns: Option<i64>,
         fingerprint: String,
     ) -> PyResult<Self> {
         let instruments: Vec<Instrument> = instruments
@@ -168,6 +169,7 @@ impl Kernel {
             queue: || Box::new(RiskAverseQueue),
             cash,
             equity_every_ns,
+            begin_ns,
             fingerprint,
         })
         .map_err(to_py)?;

@@ -53,6 +53,9 @@ pub struct Settings {
     pub cash: Vec<(String, Money)>,
     /// Time between equity samples in ns, positive.
     pub equity_every_ns: i64,
+    /// Our clock at which the strategy begins; rows received before only build the books. `None`:
+    /// it begins with the first row.
+    pub begin_ns: Option<i64>,
     /// Text of everything that the run depends on; enters the hash first.
     pub fingerprint: String,
 }
@@ -126,7 +129,9 @@ pub struct Kernel {
     records: Records,
     hash: RunHash,
     counts: Counts,
+    rows_read: u64,
     equity_every_ns: i64,
+    begin_ns: Option<i64>,
     start_ns: i64,
     now_ns: i64,
     event_ns: i64,
@@ -136,8 +141,13 @@ pub struct Kernel {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Some stream has not been fed yet.
     Waiting,
+    /// Rows before the beginning build the books.
+    WarmingUp,
+    /// The strategy is there.
     Running,
+    /// The data is at its end.
     Ended,
 }
 
@@ -192,7 +202,9 @@ impl Kernel {
             records: Records::default(),
             hash,
             counts: Counts::default(),
+            rows_read: 0,
             equity_every_ns: settings.equity_every_ns,
+            begin_ns: settings.begin_ns,
             start_ns: 0,
             now_ns: 0,
             event_ns: 0,
@@ -340,9 +352,11 @@ impl Kernel {
 
     /// Runs until something happens, at most about `budget_rows` rows.
     pub fn next(&mut self, budget_rows: u64) -> Result<Step> {
-        let stop_at = self.counts.events.saturating_add(budget_rows);
+        let stop_at = self.rows_read.saturating_add(budget_rows);
         loop {
-            if let Some(step) = self.steps.pop_front() {
+            if self.phase != Phase::WarmingUp
+                && let Some(step) = self.steps.pop_front()
+            {
                 self.seq += 1;
                 return Ok(step);
             }
@@ -353,21 +367,21 @@ impl Kernel {
             if self.phase == Phase::Ended {
                 return Ok(Step::End);
             }
-            if self.counts.events >= stop_at {
+            if self.rows_read >= stop_at {
                 return Ok(Step::Pause);
             }
             if self.phase == Phase::Waiting {
-                match self.streams.iter().position(Stream::is_pending) {
-                    Some(stream) => return Ok(Step::NeedData(stream)),
-                    None => self.start(),
+                if let Some(stream) = self.streams.iter().position(Stream::is_pending) {
+                    return Ok(Step::NeedData(stream));
                 }
-                continue;
+                self.phase = Phase::WarmingUp;
             }
             let (time, due) = self.due();
             match due {
                 Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
                     return Ok(Step::NeedData(stream));
                 }
+                Due::Local(_) if self.begins_at(time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
                 Due::Answer(market) => self.on_answer(market, time)?,
@@ -418,28 +432,32 @@ impl Kernel {
         (time, due)
     }
 
-    fn start(&mut self) {
-        let first = self
-            .streams
-            .iter()
-            .map(|stream| stream.local.time)
-            .min()
-            .unwrap_or(ENDED);
-        if first == ENDED {
-            self.phase = Phase::Ended;
-            return;
-        }
+    /// Whether the strategy begins with the row received at `time`.
+    #[inline]
+    fn begins_at(&self, time: i64) -> bool {
+        self.phase == Phase::WarmingUp && self.begin_ns.is_none_or(|begin| time >= begin)
+    }
+
+    fn begin(&mut self, time: i64) {
         self.phase = Phase::Running;
-        self.start_ns = first;
-        self.now_ns = first;
+        (self.start_ns, self.now_ns) = (time, time);
+        // What happened to the books so far is nobody's business.
+        self.counts = Counts::default();
+        self.steps.clear();
         let every = self.equity_every_ns;
         self.timers
-            .add(next_on_grid(first, every), Some(every), TimerUse::Equity);
+            .add(next_on_grid(time, every), Some(every), TimerUse::Equity);
         self.steps.push_back(Step::Start);
     }
 
     fn end(&mut self) {
+        let began = self.phase == Phase::Running;
         self.phase = Phase::Ended;
+        if !began {
+            self.counts = Counts::default();
+            self.steps.clear();
+            return;
+        }
         self.sample_equity(self.now_ns);
         let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
         for order in &open {
@@ -456,6 +474,7 @@ impl Kernel {
         let rows = stream.local_rows();
         self.event_ns = rows[0].ts_event_ns;
         self.counts.messages += 1;
+        self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
         let market = &mut self.markets[stream.instrument];
         match stream.kind {

@@ -62,6 +62,12 @@ fn trades(rows: &[(i64, Side, i64, i64)]) -> Vec<Event> {
         .collect()
 }
 
+fn kernel_from(begin_ns: Option<i64>, depth: Vec<Event>) -> Kernel {
+    let mut kernel = kernel(20, 30, depth, vec![]);
+    kernel.begin_ns = begin_ns;
+    kernel
+}
+
 fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
     let mut kernel = Kernel::new(Settings {
         instruments: vec![instrument(ContractKind::Linear, "0.1", "0.001", "1")],
@@ -69,6 +75,7 @@ fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> K
         queue: || Box::new(RiskAverseQueue),
         cash: vec![("USD".into(), Money(1_000_000_000_000_000))],
         equity_every_ns: 1_000,
+        begin_ns: None,
         fingerprint: "test".into(),
     })
     .unwrap();
@@ -199,6 +206,30 @@ fn orders_that_break_the_rules_are_refused_before_they_travel() {
 }
 
 #[test]
+fn rows_before_the_beginning_only_build_the_books() {
+    let mut rows = depth(500);
+    rows[3].prev_seq += 1;
+    let mut kernel = kernel_from(Some(450), rows.clone());
+    let steps = run(&mut kernel, |kernel, step| {
+        if *step == Step::Start {
+            // The row received at 505 is the first of the run and has not been seen yet.
+            assert_eq!(kernel.markets[0].book.counts().applied, 4);
+            kernel.subscribe_book(0, None).unwrap();
+        }
+    });
+    // The gap in the run-up is not told, but the book stays suspect and is not shown.
+    assert_eq!(steps, [(505, Step::Start), (505, Step::End)]);
+    assert_eq!((kernel.start_ns(), kernel.counts().events), (505, 1));
+    let mut late = kernel_from(Some(9_000), rows);
+    assert_eq!(
+        run(&mut late, |_, _| ()).len(),
+        1,
+        "the end, and no beginning"
+    );
+    assert_eq!(late.counts(), Counts::default());
+}
+
+#[test]
 fn nothing_can_be_sent_after_the_end() {
     let mut kernel = kernel(20, 30, depth(300), vec![]);
     run(&mut kernel, |_, _| ());
@@ -288,6 +319,7 @@ fn data_is_asked_for_and_bad_groups_are_named() {
         queue: || Box::new(RiskAverseQueue),
         cash: vec![],
         equity_every_ns: 1_000,
+        begin_ns: None,
         fingerprint: String::new(),
     })
     .unwrap();
