@@ -59,9 +59,7 @@ def write(root: Path, instrument: Instrument, name: str = "made", **streams: Eve
 
 
 def read(root: Path, kind: str = "depth", **options: Any) -> Events:
-    return np.concatenate(
-        [np.empty(0, EVENT_DTYPE), *Catalog(root).batches(PERP, kind, **options)]
-    )
+    return np.concatenate([np.empty(0, EVENT_DTYPE), *Catalog(root).batches(PERP, kind, **options)])
 
 
 def test_what_goes_in_comes_out(tmp_path: Path, instrument: Instrument) -> None:

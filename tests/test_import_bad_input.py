@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine import catalog_writer
+from engine import _core, catalog_writer
 from engine.catalog import Catalog, CatalogError
 from engine.importers import ImportFailed, ImportReport, run_import
 from tests.binance_lines import (
@@ -187,9 +187,7 @@ def test_a_failed_import_leaves_a_catalog_as_it_was(tmp_path: Path) -> None:
 
 def test_only_the_first_broken_lines_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "recording", [*sound(100), *[b"nonsense"] * 150])
-    report = run_import(
-        "binance", [str(path)], PERP, str(tmp_path / "cat"), max_broken_share=0.9
-    )
+    report = run_import("binance", [str(path)], PERP, str(tmp_path / "cat"), max_broken_share=0.9)
     assert (report.broken, len(report.broken_first)) == (150, 100)
     assert report.lines_of_text()[-1] == "broken: 145 more, see the manifest"
 
@@ -306,7 +304,8 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=12k tmpfs {disk}"
     unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "-rm", "sh", "-c", mount]).returncode:
+    tried = unshare and subprocess.run([unshare, "-rm", "sh", "-c", mount], check=False)
+    if not unshare or not tried or tried.returncode:
         pytest.skip("this system mounts no tmpfs for an ordinary user")
     script = f'{mount} && "$0" -c "$1" "$2" "$3" && ls -A {disk}'
     done = subprocess.run(
@@ -348,6 +347,15 @@ def test_a_crash_leaves_nothing_half_visible(tmp_path: Path, holds_data: bool) -
     named = {entry.path for entry in Catalog(root).manifest(PERP).files}
     folder = Catalog(root).folder(PERP)
     assert {str(path.relative_to(folder)) for path in folder.rglob("*.parquet")} == named
+
+
+def test_a_file_that_changes_between_the_passes_is_not_believed(tmp_path: Path) -> None:
+    path = write(tmp_path / "recording", sound(20))
+    importer = _core.Importer(
+        [(path, "0" * 64, None)], "binance_usdm", "BTCUSDT", "0.1", "0.001", 0
+    )
+    with pytest.raises(ValueError, match="a file that stays as it is while it is imported"):
+        importer.advance(1_000_000)
 
 
 def test_two_imports_at_once_do_not_meet(tmp_path: Path) -> None:

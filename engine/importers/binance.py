@@ -130,7 +130,10 @@ def _survey(
     done = 0
     surveyed = []
     for item in recordings:
-        survey = _core.Survey(item.path, *_decoder(instrument))
+        try:
+            survey = _core.Survey(item.path, *_decoder(instrument))
+        except ValueError as error:
+            raise ImportFailed(str(error)) from error
         while survey.advance(_STEP_BYTES):
             request.progress("check", done + survey.source_bytes(), total)
         done += item.size

@@ -306,7 +306,14 @@ mod tests {
             if let Some(steps) = step.count_short(text.as_bytes()) {
                 prop_assert_eq!(steps, step.count_any(text.as_bytes()).unwrap());
             } else if text.len() <= 19 && !text.starts_with('.') {
-                prop_assert!(step.count_any(text.as_bytes()).is_err());
+                // What leaves 64 bits before the division by the mantissa, only the general way can
+                // tell; everything else is wrong for both.
+                let fits = digits(text.as_bytes()).is_none_or(|(value, after_point)| {
+                    let scale = 10i128.pow(places.abs_diff(after_point));
+                    let scaled = if after_point <= places { value * scale } else { value / scale };
+                    u64::try_from(scaled).is_ok()
+                });
+                prop_assert!(!fits || step.count_any(text.as_bytes()).is_err());
             }
         }
     }

@@ -11,12 +11,15 @@ use pyo3::prelude::*;
 use crate::errors::to_py;
 use crate::events::{Row, from_array, to_array};
 
+/// Price in ticks and quantity in lots of each level, best first.
+type Levels<'py> = Bound<'py, PyArray2<i64>>;
+
 /// A book and nothing else: applies depth rows and hands out all levels of both sides.
 #[pyfunction]
 fn replay_book<'py>(
     py: Python<'py>,
     depth: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyArray2<i64>>, Bound<'py, PyArray2<i64>>)> {
+) -> PyResult<(Levels<'py>, Levels<'py>)> {
     let rows = from_array("depth", depth)?;
     let readonly = rows
         .try_readonly()

@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Publishes the whole book; what happened before it is nobody's business.
+    /// Publishes the whole book; nothing that happened before it is ever published.
     pub fn publish_snapshot(&mut self, book: &MatchingEngine, now_ns: i64) {
         self.touched.clear();
         self.touch = [book.best(Side::Bid), book.best(Side::Ask)];

@@ -72,11 +72,11 @@ pub struct FlowParams {
     pub arbitrage_share: f64,
     /// Half the spread that makers ask for at mean volatility, in ticks.
     pub half_spread_ticks: f64,
-    /// Scale and exponent of the distance of patient orders, and its limit.
+    /// Scale of the distance of patient orders: half lie nearer than about nine tenths of it.
     pub distance: f64,
-    /// Exponent of the distance's power law.
+    /// Exponent of that distance's power-law tail.
     pub distance_exponent: f64,
-    /// Farthest placement.
+    /// Farthest patient order.
     pub distance_max: f64,
     /// Smallest limit order.
     pub limit_qty_min: f64,

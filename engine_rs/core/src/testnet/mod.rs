@@ -35,7 +35,7 @@ const WARM_UP_STEPS: i64 = 4_500;
 /// Changes whenever the same seed gives other bytes than before; stored as part of the source.
 pub const MODEL_VERSION: u32 = 1;
 
-/// Purposes of the random sources; each is a multiple of 256 apart, venues and streams within.
+/// The random source of the fair price; venues use those from 256 on, 256 apart.
 const PURPOSE_FAIR: u64 = 0;
 
 /// What is simulated.
