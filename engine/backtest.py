@@ -387,8 +387,9 @@ def _summary(
 def _yaml(config: RunConfig) -> str:
     import yaml
 
-    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True))
 
 
 def _plain(config: Any) -> Any:
-    return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else repr(config)
+    is_record = dataclasses.is_dataclass(config) and not isinstance(config, type)
+    return dataclasses.asdict(config) if is_record else repr(config)

@@ -260,9 +260,10 @@ impl Book {
             .map(move |(key, qty)| (Ladder::key(side, key), qty))
     }
 
-    /// Total size in lots of the best `levels` levels of a side.
+    /// Total size in lots of the best `levels` levels of a side, at most `i64::MAX`.
     pub fn depth(&self, side: Side, levels: usize) -> i64 {
-        self.levels(side).take(levels).map(|(_, qty)| qty).sum()
+        let sizes = self.levels(side).take(levels).map(|(_, qty)| qty);
+        sizes.fold(0, i64::saturating_add)
     }
 
     /// The price paid on average for taking `qty_lots` from a side, as (Σ price × lots, lots);
