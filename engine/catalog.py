@@ -25,6 +25,8 @@ from engine import _core
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy.typing as npt
+
     from engine.catalog_writer import CatalogWriter
     from engine.instruments import Instrument
 
@@ -357,9 +359,24 @@ def _checked(path: Path, entry: FileEntry) -> bytes:
 def _rows(file: Any, group: int, index: int) -> Events:
     table = file.read_row_group(group, columns=list(COLUMNS), use_threads=False)
     columns: dict[str, Any] = {
-        name: table.column(name).combine_chunks().to_numpy(zero_copy_only=True) for name in COLUMNS
+        name: _values(table.column(name), _core.EVENT_DTYPE[name]) for name in COLUMNS
     }
     return _core.events_from_columns(**columns, instrument=index)
+
+
+def _values(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """An integer column's memory as a numpy array, uncopied.
+
+    pyarrow's own `to_numpy` would load pandas, a second and more, wherever that is installed.
+    """
+    array = column.combine_chunks()
+    if str(array.type) != dtype.name or array.null_count:
+        raise CatalogError(
+            f"a column: expected {dtype.name} without nulls,"
+            f" found {array.type} with {array.null_count}"
+        )
+    values = np.frombuffer(array.buffers()[1], dtype)
+    return values[array.offset : array.offset + len(array)]
 
 
 def _split(rows: Events, batch_rows: int) -> Iterator[Events]:
