@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import _core
-from engine.bench_data import BenchData, recorded, testnet
+from engine.bench_data import BenchData, BenchError, recorded, testnet
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
 from engine.peers.orders import Quoting, QuotingRun, Setup
@@ -38,10 +38,6 @@ __all__ = ["BenchError", "Case", "Row", "cases", "measure", "refuse_debug", "row
 INSTRUMENT = "BTCUSDT-PERP.BINANCE"
 NS_PER_S = 1_000_000_000
 HOW_TO_GET_THE_PEER = "hftbacktest is not installed: pip install 'cobalt[bench]'"
-
-
-class BenchError(RuntimeError):
-    """A benchmark that must not be quoted: a debug build, or a result that is not right."""
 
 
 @dataclass(frozen=True)

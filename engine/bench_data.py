@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["BenchData", "recorded", "testnet"]
+__all__ = ["BenchData", "BenchError", "recorded", "testnet"]
 
 _SNAPSHOT = 2
 _BID, _ASK = 1, 2
@@ -28,6 +28,10 @@ _NS_PER_MS = 1_000_000
 _ORDER_QUOTE = Decimal(600)
 
 Events = np.ndarray[Any, np.dtype[np.void]]
+
+
+class BenchError(ValueError):
+    """A benchmark that must not be quoted: a debug build, or a result that is not right."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class BenchData:
         return max(1, int(_ORDER_QUOTE / value))
 
     def check_decoded(self, rows: Events) -> None:
-        """Raises ValueError unless these rows hold every depth row and trade, and no other.
+        """Raises BenchError unless these rows hold every depth row and trade, and no other.
 
         Receive times and order are left out: the decoder neither joins nor corrects clocks. So are
         rows without a level, which say nothing.
@@ -73,17 +77,17 @@ class BenchData:
                 newest = expected["seq"][expected["kind"] == _SNAPSHOT].max()
                 found = found[(found["kind"] == _SNAPSHOT) | (found["seq"] > newest)]
             if _content(found) != _content(expected):
-                raise ValueError(f"decode: {name} differ from those of the data")
+                raise BenchError(f"decode: {name} differ from those of the data")
 
     def check_book(self, bids: dict[int, int], asks: dict[int, int]) -> None:
-        """Raises ValueError unless these levels, the best of each side, are those of a plain
+        """Raises BenchError unless these levels, the best of each side, are those of a plain
         book.
         """
         plain = plain_book(self.depth)
         for name, found, expected in (("bids", bids, plain[0]), ("asks", asks, plain[1])):
             best = sorted(expected, reverse=name == "bids")[: len(found)]
             if found != {px: expected[px] for px in best} or not found:
-                raise ValueError(f"book: {name} differ from those of a plain book")
+                raise BenchError(f"book: {name} differ from those of a plain book")
 
 
 def plain_book(depth: Events) -> tuple[dict[int, int], dict[int, int]]:

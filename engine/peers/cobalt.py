@@ -111,7 +111,7 @@ class Quotes(Strategy[NoConfig]):
         self._book = self.book(self.instrument)
         self._timer = self.set_timer(at=self._plan.begin_ns, every=self._plan.interval_ns)
 
-    def on_timer(self, timer: Timer) -> None:  # noqa: ARG002 - there is only one timer.
+    def on_timer(self, _timer: Timer) -> None:
         book = self._book
         looks = len(self.tops)
         self.tops.append((book.best_bid_ticks, book.best_ask_ticks))
