@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -159,23 +160,20 @@ def run_backtest(
         except ValueError as error:
             # The settings are the user's; the kernel's own words name what is wrong with them.
             raise ConfigError(str(error)) from error
-        run_dir = _make_run_dir(config)
-        (run_dir / "config.yaml").write_text(_yaml(config), encoding="utf-8")
         initial = {name: float(text) for name, text in config.run.cash.items()}
-        sink = ParquetSink(run_dir, initial, every_ns)
-        began = time.perf_counter()
-        try:
-            backtest.run(sink)
-        finally:
-            sink.close()
-        wall_s = time.perf_counter() - began
-    counts = backtest.kernel.counts()
-    if counts["events"] == 0:
-        raise BacktestError("data: no events in the range asked for (data.start, data.end)")
-    summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
-    text = json.dumps(summary, indent=2, allow_nan=False)
-    (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
-    write_report(run_dir)
+        with _run_folder(config) as run_dir:
+            began = time.perf_counter()
+            with ParquetSink(run_dir, initial, every_ns) as sink:
+                backtest.run(sink)
+            wall_s = time.perf_counter() - began
+            if backtest.kernel.counts()["events"] == 0:
+                raise BacktestError(
+                    "data: no events in the range asked for (data.start, data.end)"
+                )
+            summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
+            text = json.dumps(summary, indent=2, allow_nan=False)
+            (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+            write_report(run_dir)
     return RunResult(run_dir, summary)
 
 
@@ -193,10 +191,13 @@ def load_strategy(config: RunConfig) -> Strategy[Any]:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and module_name.startswith(missing):
             raise ConfigError(f"strategy.target: no module '{module_name}'") from error
-        raise
+        raise ConfigError(
+            f"strategy.target: importing '{module_name}' raised {type(error).__name__}: {error}"
+        ) from error
     cls = getattr(module, class_name, None)
     if not (isinstance(cls, type) and issubclass(cls, Strategy)):
         known = [
@@ -305,17 +306,34 @@ def _range(config: RunConfig) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _make_run_dir(config: RunConfig) -> Path:
-    name = config.run.name or config.strategy.target.rpartition(":")[2]
-    if config.run.dir is None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        run_dir = Path("runs") / f"{stamp}-{name}"
-    else:
-        run_dir = Path(config.run.dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    # A summary stands for a finished run: an older one must not outlive the start of a new run.
-    (run_dir / "summary.json").unlink(missing_ok=True)
-    return run_dir
+@contextmanager
+def _run_folder(config: RunConfig) -> Iterator[Path]:
+    """The folder of a run, with its configuration in it.
+
+    `summary.json` stands for a finished run, so that of an earlier run in the same folder goes
+    first, and a run that cannot be written whole leaves none.
+    """
+    run_dir = Path(config.run.dir or Path("runs") / f"{_stamp()}-{_name(config)}")
+    finished = [run_dir / "summary.json", run_dir / "report.html"]
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        for path in finished:
+            path.unlink(missing_ok=True)
+        (run_dir / "config.yaml").write_text(_yaml(config), encoding="utf-8")
+        yield run_dir
+    except OSError as error:
+        with suppress(OSError):
+            for path in finished:
+                path.unlink(missing_ok=True)
+        raise BacktestError(f"run folder {run_dir}: {error.strerror or error}") from error
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+
+
+def _name(config: RunConfig) -> str:
+    return config.run.name or config.strategy.target.rpartition(":")[2]
 
 
 def _summary(
@@ -334,7 +352,7 @@ def _summary(
     only = next(iter(currencies)) if len(currencies) == 1 else None
     one = currencies[only] if only is not None else None
     return {
-        "name": config.run.name or config.strategy.target.rpartition(":")[2],
+        "name": _name(config),
         "mode": "backtest",
         "provenance": feeds.provenance,
         "strategy": config.strategy.target,

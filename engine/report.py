@@ -80,8 +80,11 @@ def write_report(run_dir: str | Path) -> Path:
     """
     target = Path(run_dir) / "report.html"
     partial = target.with_name(".report.html.partial")
-    partial.write_text(_page(read_run(run_dir)), encoding="utf-8")
-    os.replace(partial, target)
+    try:
+        partial.write_text(_page(read_run(run_dir)), encoding="utf-8")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 

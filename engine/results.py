@@ -6,7 +6,7 @@ Tables are written in chunks, so memory does not grow with the length of the run
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -185,7 +185,10 @@ class MemorySink:
 
 
 class ParquetSink:
-    """Writes the tables to `fills.parquet`, `orders.parquet` and `equity.parquet` of a folder."""
+    """Writes the tables to `fills.parquet`, `orders.parquet` and `equity.parquet` of a folder.
+
+    The files are complete when its `with` block is left, also by an exception of the strategy.
+    """
 
     def __init__(self, folder: Path, initial: Mapping[str, float], every_ns: int) -> None:
         self.statistics = _Statistics(initial, every_ns)
@@ -201,7 +204,9 @@ class ParquetSink:
             if table.num_rows:
                 self._writers[name].write_table(table)
 
-    def close(self) -> None:
-        """Completes the files."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         for writer in self._writers.values():
             writer.close()

@@ -49,7 +49,7 @@ class NoConfig:
     """The configuration of a strategy that has none."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Timer:
     """A timer that is due: its id, the name it was given, and our clock in ns."""
 
@@ -231,9 +231,9 @@ class Strategy(Generic[C]):
     def modify(
         self, order_id: int, *, qty: Number | None = None, limit: Number | None = None
     ) -> bool:
-        """Asks to change quantity and limit of a live order, which then queues anew.
+        """Asks to change quantity and limit of a live order; False where it is not live.
 
-        False where it is not live as far as we know.
+        It keeps its place in the queue if only its quantity falls, and queues anew otherwise.
         """
         return self._kernel.modify(order_id, qty=qty, limit=limit)
 

@@ -366,16 +366,16 @@ def _details(survey: _Survey, importer: Any, request: ImportRequest) -> dict[str
 
 
 _COUNTED = {
-    "depth_gaps": "{} breaks of the update ids: the book is suspect from there to a snapshot.",
-    "depth_duplicates": "{} depth messages were seen before or older than the book: left out.",
-    "depth_unjoined": "{} depth messages have no snapshot to stand on; no book comes of them.",
-    "snapshots_redundant": "{} snapshots came while the book was in step: not needed, left out.",
-    "snapshots_outdated": "{} snapshots were older than the depth messages after them: left out.",
-    "quote_duplicates": "{} bookTickers were seen before: left out.",
-    "trade_duplicates": "{} trades were seen before: left out.",
-    "trade_id_gaps": "{} breaks of the trade ids: trades are missing.",
-    "recv_backwards": "{} receive times went back and were raised to the line before.",
-    "quantities_rounded": "{} quantities were finer than the lot and went to the nearest lot.",
+    "depth_gaps": "Breaks of the update ids: {}; the book is suspect from there to a snapshot.",
+    "depth_duplicates": "Depth messages seen before or older than the book: {}; left out.",
+    "depth_unjoined": "Depth messages without a snapshot to stand on: {}; no book comes of them.",
+    "snapshots_redundant": "Snapshots that came while the book was in step: {}; left out.",
+    "snapshots_outdated": "Snapshots older than the depth messages after them: {}; left out.",
+    "quote_duplicates": "bookTickers seen before: {}; left out.",
+    "trade_duplicates": "Trades seen before: {}; left out.",
+    "trade_id_gaps": "Breaks of the trade ids: {}; trades are missing.",
+    "recv_backwards": "Receive times that went back: {}; raised to the line before.",
+    "quantities_rounded": "Quantities finer than the lot: {}; taken to the nearest lot.",
 }
 
 

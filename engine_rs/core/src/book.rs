@@ -80,7 +80,7 @@ pub struct BookCounts {
     pub unready: u64,
     /// Gaps in the sequence.
     pub gaps: u64,
-    /// Times that the book became crossed.
+    /// Times that a trusted book became crossed.
     pub crossed: u64,
     /// Rows that cannot be.
     pub impossible: u64,
@@ -160,8 +160,11 @@ impl Book {
         if let (Some(bid), Some(ask)) = (self.best_bid_px(), self.best_ask_px())
             && bid >= ask
         {
-            self.counts.crossed += u64::from(!matches!(self.doubt, Some(Doubt::Crossed { .. })));
-            self.doubt.get_or_insert(Doubt::Crossed { bid, ask });
+            // A book that is suspect already may well be crossed; that is not news.
+            if self.doubt.is_none() {
+                self.counts.crossed += 1;
+                self.doubt = Some(Doubt::Crossed { bid, ask });
+            }
         }
         match (before, self.doubt) {
             (None, Some(_)) => Outcome::Suspected,

@@ -219,9 +219,8 @@ impl Plain {
             return;
         };
         if bid >= ask {
-            // A book that stays crossed is counted once.
-            let is_new = !matches!(self.doubt, Some(Doubt::Crossed { .. }));
-            self.counts.crossed += u64::from(is_new);
+            // A book that is suspect already may well be crossed; only a trusted one counts.
+            self.counts.crossed += u64::from(self.doubt.is_none());
             self.doubt(Doubt::Crossed { bid, ask });
         }
     }

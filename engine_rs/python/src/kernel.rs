@@ -130,7 +130,10 @@ impl<'py> Handlers<'py> {
 
 #[pymethods]
 impl Kernel {
-    #[allow(clippy::too_many_arguments, reason = "named by keyword on the Python side")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "named by keyword on the Python side"
+    )]
     #[new]
     #[pyo3(signature = (instruments, *, order_entry_ns, response_ns, cash, equity_every_ns, begin_ns, fingerprint))]
     fn new(
