@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-Number = str | int | float | Decimal
-Side = Literal["bid", "ask"]
+Number: TypeAlias = str | int | float | Decimal
+Side: TypeAlias = Literal["bid", "ask"]
 
 __version__: str
 BUILD_PROFILE: str
@@ -28,7 +28,6 @@ def decode_lines(
 ) -> npt.NDArray[np.void]:
     """Rows of the lines of a raw Binance recording, as they come. Raises ValueError, with the line,
     for one that is no message of the instrument."""
-
 
 @final
 class Book:

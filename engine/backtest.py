@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import engine
 from engine import _core
@@ -51,7 +51,8 @@ class Backtest:
     `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
     lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. Latencies are constant, in ns. `cash` is decimal text by currency.
+    rows before it only build the books. Latencies are constant, in ns. `cash` is decimal text by
+    currency.
     """
 
     def __init__(
@@ -127,9 +128,7 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def run_backtest(
-    config: RunConfig, *, progress: Callable[[int], None] | None = None
-) -> RunResult:
+def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = None) -> RunResult:
     """Runs a configuration over its catalog and writes the run folder.
 
     `progress` is called with the number of rows of each batch read. Raises ConfigError or
@@ -167,9 +166,7 @@ def run_backtest(
                 backtest.run(sink)
             wall_s = time.perf_counter() - began
             if backtest.kernel.counts()["events"] == 0:
-                raise BacktestError(
-                    "data: no events in the range asked for (data.start, data.end)"
-                )
+                raise BacktestError("data: no events in the range asked for (data.start, data.end)")
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
             text = json.dumps(summary, indent=2, allow_nan=False)
             (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -244,7 +241,7 @@ class _Feeds:
                 self._readers.append(reader)
                 self.streams[instrument, kind] = reader
 
-    def __enter__(self) -> _Feeds:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -252,9 +249,7 @@ class _Feeds:
             reader.close()
 
 
-def _counted(
-    batches: Iterable[Events], progress: Callable[[int], None] | None
-) -> Iterable[Events]:
+def _counted(batches: Iterable[Events], progress: Callable[[int], None] | None) -> Iterable[Events]:
     for batch in batches:
         if progress is not None:
             progress(len(batch))

@@ -66,12 +66,12 @@ class BenchData:
         Receive times and order are left out: the decoder neither joins nor corrects clocks. So are
         rows without a level, which say nothing.
         """
-        for name, expected, kinds in (
+        for name, held, kinds in (
             ("depth", self.depth, (1, 2)),
             ("trades", self.trades, (3,)),
         ):
             found = rows[np.isin(rows["kind"], kinds) & (rows["side"] != 0)]
-            expected = expected[expected["side"] != 0]
+            expected = held[held["side"] != 0]
             if name == "depth":
                 # Rows that came before the snapshot were cut off from the data.
                 newest = expected["seq"][expected["kind"] == _SNAPSHOT].max()

@@ -68,7 +68,8 @@ class CatalogError(ValueError):
 @dataclass(frozen=True)
 class SourceEntry:
     """Where rows came from: a file's name (without its folder) and the SHA-256 of its bytes, or a
-    generator's name and the SHA-256 of its settings."""
+    generator's name and the SHA-256 of its settings.
+    """
 
     name: str
     sha256: str
@@ -76,11 +77,12 @@ class SourceEntry:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One Parquet file. Times are ns since the epoch, `ts_recv_*` on the corrected clock; `path` is
-    relative to the instrument's folder. `seq_last` is the id of the last message and
-    `prev_seq_first` the one that the first continues from (None: from none). `gaps` counts breaks of the update ids inside the file,
-    `gap_before` whether one lies between it and the file before; `snapshots_ns` holds the receive
-    times of the snapshots in it."""
+    """One Parquet file. Times are ns since the epoch, `ts_recv_*` on the corrected clock; `path`
+    is relative to the instrument's folder. `seq_last` is the id of the last message and
+    `prev_seq_first` the one that the first continues from (None: from none). `gaps` counts
+    breaks of the update ids inside the file, `gap_before` whether one lies between it and the
+    file before; `snapshots_ns` holds the receive times of the snapshots in it.
+    """
 
     path: str
     kind: str
@@ -113,7 +115,8 @@ class ImportEntry:
 @dataclass(frozen=True)
 class Manifest:
     """All that is known of one instrument's data. `definition` holds the fields of the instrument
-    that give the integers their meaning, `resume` where the newest import left off."""
+    that give the integers their meaning, `resume` where the newest import left off.
+    """
 
     instrument: str
     provenance: str
@@ -265,7 +268,8 @@ class Catalog:
 
     def data_sha256(self, instruments: Iterable[str], kinds: Iterable[str]) -> str:
         """One hash over the data of these streams. It depends on the files' content alone, not on
-        the order of the arguments or of the imports."""
+        the order of the arguments or of the imports.
+        """
         kinds = sorted({_kind(kind) for kind in kinds})
         lines = sorted(
             f"{instrument} {entry.kind} {entry.sha256}\n"

@@ -151,9 +151,8 @@ def load_instrument(instrument_id: str) -> Instrument:
         path = folder / "instrument" / f"{instrument_id}.yaml"
         if path.is_file():
             return _read(path, instrument_id)
-    raise ConfigError(
-        f"instrument '{instrument_id}' is not defined{did_you_mean(instrument_id, instrument_ids())}"
-    )
+    hint = did_you_mean(instrument_id, instrument_ids())
+    raise ConfigError(f"instrument '{instrument_id}' is not defined{hint}")
 
 
 def load_instruments(ids: Iterable[str]) -> list[Instrument]:

@@ -6,6 +6,7 @@ what a test checks once. Times are milliseconds since the epoch, which plotly sh
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def thin_line(values: Floats, points_max: int = _LINE_POINTS_MAX) -> npt.NDArray
         return np.arange(count)
     edges = np.linspace(0, count, points_max // 4 + 1).astype(np.intp)
     kept: list[int] = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in itertools.pairwise(edges):
         kept += [start, end - 1]
         stretch = values[start:end]
         if not np.isnan(stretch).all():
@@ -162,8 +163,8 @@ def _line_notes(count: int) -> list[str]:
     if count <= _LINE_POINTS_MAX:
         return []
     return [
-        f"The lines are drawn with at most {_LINE_POINTS_MAX:,} of {count:,} points; the extremes of"
-        " every stretch are among them. All points are in equity.parquet."
+        f"The lines are drawn with at most {_LINE_POINTS_MAX:,} of {count:,} points; the extremes"
+        " of every stretch are among them. All points are in equity.parquet."
     ]
 
 

@@ -148,6 +148,7 @@ class _Statistics:
         self._sampled: dict[str, int] = {}
 
     def add(self, tables: Tables) -> None:
+        """Adds the rows of one chunk."""
         equity = tables["equity"]
         rows = zip(equity["ts_ns"].tolist(), equity["currency"], equity["equity"], strict=True)
         for ts_ns, currency, value in rows:
@@ -171,6 +172,7 @@ class MemorySink:
         self._chunks: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
 
     def __call__(self, tables: Tables) -> None:
+        """Takes one chunk of the recorded tables."""
         self.statistics.add(tables)
         for name, columns in tables.items():
             self._chunks[name].append(_table(name, columns))
@@ -198,6 +200,7 @@ class ParquetSink:
         }
 
     def __call__(self, tables: Tables) -> None:
+        """Takes one chunk of the recorded tables."""
         self.statistics.add(tables)
         for name, columns in tables.items():
             table = _table(name, columns)

@@ -166,12 +166,14 @@ class Strategy(Generic[C]):
         after: str | int | None = None,
         at: str | int | None = None,
     ) -> int:
-        """Calls `on_timer` after a time, at a time, or every so often (first one interval from now).
+        """Calls `on_timer` after a time, at a time, or every so often (first one interval on).
 
         Returns the timer's id. Raises ValueError unless exactly one of `after` and `at`, or `every`
         with at most one of them, is given.
         """
-        if (after is not None and at is not None) or (every is None and after is None and at is None):
+        if (after is not None and at is not None) or (
+            every is None and after is None and at is None
+        ):
             raise ValueError("set_timer: expected every=, after= or at= (not after= with at=)")
         every_ns = None if every is None else duration_ns(every, "every")
         if at is not None:
@@ -203,8 +205,8 @@ class Strategy(Generic[C]):
     ) -> int:
         """Sends a buy order, market without `limit`, and returns its id.
 
-        `tif` is GTC or IOC. What breaks the instrument's rules comes back by `on_order` as rejected,
-        with a code; what makes no sense at all raises ValueError or TypeError.
+        `tif` is GTC or IOC. What breaks the instrument's rules comes back by `on_order` as
+        rejected, with a code; what makes no sense at all raises ValueError or TypeError.
         """
         return self._submit(instrument, True, qty, limit, post_only, tif)
 

@@ -83,7 +83,8 @@ DEFAULT_VENUES = (
 @dataclass(frozen=True)
 class TestnetReport:
     """What `generate` did. `rows` holds rows by instrument and data kind, of all venues asked for;
-    `written` the instruments that were not there before."""
+    `written` the instruments that were not there before.
+    """
 
     # pytest collects classes whose name begins with Test, unless told otherwise.
     __test__ = False

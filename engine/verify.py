@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import _core
@@ -13,6 +12,7 @@ from engine.feed import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.catalog import Events
 
@@ -38,7 +38,8 @@ class VerifyReport:
     """What the comparison found: `aligned` quotes carry the update id of a depth message that a
     trusted book applied, `equal` of them agree in both prices and both quantities. `gaps` and
     `crossed` count what happened to the book; `stale` messages were older than it, `unready` came
-    before the first snapshot."""
+    before the first snapshot.
+    """
 
     instrument: str
     provenance: str

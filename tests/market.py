@@ -39,7 +39,9 @@ def message(kind: int, ts_ns: int, seq: int, levels: list[tuple[int, int, int]])
     rows["ts_event_ns"], rows["ts_recv_ns"] = ts_ns, ts_ns + LAG
     rows["kind"], rows["seq"] = kind, seq
     rows["prev_seq"] = seq - 1 if kind == DELTA else engine.SEQ_NONE
-    for field, values in zip(("side", "px_ticks", "qty_lots"), zip(*levels, strict=True), strict=True):
+    for field, values in zip(
+        ("side", "px_ticks", "qty_lots"), zip(*levels, strict=True), strict=True
+    ):
         rows[field] = values
     rows["flags"][0] |= FIRST
     rows["flags"][-1] |= LAST

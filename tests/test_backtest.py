@@ -99,9 +99,7 @@ def test_refusals_have_codes(order, code):
     assert sink.tables["orders"].to_pylist()[0]["reject_code"] == code
 
 
-@pytest.mark.parametrize(
-    "limit", ["99.9", 99.9, 100.2 - 0.3, Decimal("99.900"), np.float64(99.9)]
-)
+@pytest.mark.parametrize("limit", ["99.9", 99.9, 100.2 - 0.3, Decimal("99.900"), np.float64(99.9)])
 def test_prices_are_taken_as_users_write_them(limit):
     strategy = BuyAtStart(None)
     strategy.orders_given = ({"qty": Decimal("0.100"), "limit": limit},)

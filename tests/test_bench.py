@@ -37,7 +37,8 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     rows = bench.run(runs=2, seconds=6, progress=told.append)
     assert [row.name for row in rows] == told == NAMES
     for row in rows:
-        assert row.checked and row.checks
+        assert row.checked
+        assert row.checks
         assert row.runs == 2
         assert row.value == pytest.approx(row.amount / row.seconds[1])
         assert row.seconds[0] <= row.seconds[1] <= row.seconds[2]
@@ -46,9 +47,11 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
             assert row.peer_value is row.ratio is row.peer_seconds is None
             assert row.note is not None
         else:
-            assert row.peer_value is not None and row.peer_value > max(row.other_peers.values())
+            assert row.peer_value is not None
+            assert row.peer_value > max(row.other_peers.values())
             assert row.ratio == pytest.approx(row.value / row.peer_value)
-            assert row.peer_rows is not None and row.peer_rows >= row.rows
+            assert row.peer_rows is not None
+            assert row.peer_rows >= row.rows
     assert [row.peer is not None for row in rows] == [False] + [peer.available()] * 3
     assert [one["name"] for one in json.loads(json.dumps([row.to_dict() for row in rows]))] == NAMES
 

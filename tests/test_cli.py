@@ -1,4 +1,4 @@
-"""The command line as a user types it, in processes of its own where exit codes and streams count."""
+"""The command line as a user types it, in its own process where exit codes and streams count."""
 
 from __future__ import annotations
 
@@ -110,7 +110,11 @@ def test_a_run_prints_a_table_and_says_testnet(catalog, tmp_path, capsys):
 
 def test_json_output_is_nothing_but_json():
     def run(*arguments):
-        command = [sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())"]
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from engine.cli import main; sys.exit(main())",
+        ]
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
@@ -174,7 +178,8 @@ def test_a_failing_run_does_not_end_a_sweep(catalog, tmp_path, capsys):
         "from dataclasses import dataclass\nfrom engine import Strategy\n\n\n"
         "@dataclass\nclass Settings:\n    fail: bool = False\n\n\n"
         "class Fragile(Strategy[Settings]):\n    Config = Settings\n\n"
-        "    def on_start(self):\n        if self.config.fail:\n            raise OSError('broken')\n"
+        "    def on_start(self):\n        if self.config.fail:\n"
+        "            raise OSError('broken')\n"
     )
     code = main(
         [
@@ -201,9 +206,7 @@ def test_a_strategys_exception_is_shown_with_its_traceback(catalog, tmp_path, ca
         "from engine import Strategy\n\n\nclass Wrong(Strategy):\n"
         "    def on_start(self):\n        self.undefined\n"
     )
-    code = main(
-        ["backtest", "strategy=wrong:Wrong", f"catalog={catalog}", f"instrument={TESTNET}"]
-    )
+    code = main(["backtest", "strategy=wrong:Wrong", f"catalog={catalog}", f"instrument={TESTNET}"])
     err = capsys.readouterr().err
     assert code == 1
     assert "Wrong.on_start raised AttributeError" in err
@@ -213,9 +216,7 @@ def test_a_strategys_exception_is_shown_with_its_traceback(catalog, tmp_path, ca
 
 def test_ones_own_configuration_goes_first(tmp_path):
     (tmp_path / "conf" / "latency").mkdir(parents=True)
-    (tmp_path / "conf" / "latency" / "mine.yaml").write_text(
-        "order_entry_ns: 5\nresponse_ns: 6\n"
-    )
+    (tmp_path / "conf" / "latency" / "mine.yaml").write_text("order_entry_ns: 5\nresponse_ns: 6\n")
     (tmp_path / "conf" / "latency" / "constant_10ms.yaml").write_text(
         "order_entry_ns: 7\nresponse_ns: 8\n"
     )
@@ -253,5 +254,7 @@ def test_importing_engine_stays_light():
         "import sys, engine; heavy = {'torch', 'nautilus_trader', 'hftbacktest', 'pyarrow',"
         " 'hydra', 'plotly', 'numba'} & set(sys.modules); print(sorted(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -269,7 +269,9 @@ def test_a_duplicated_message_is_left_out_and_counted(tmp_path: Path) -> None:
     counts = report.counts
     assert (counts["depth_duplicates"], counts["quote_duplicates"]) == (1, 1)
     assert (counts["trade_duplicates"], counts["snapshots_redundant"]) == (1, 1)
-    assert any("Depth messages seen before or older than the book: 1" in note for note in report.notes)
+    assert any(
+        "Depth messages seen before or older than the book: 1" in note for note in report.notes
+    )
 
 
 def test_raw_stream_messages_need_no_wrapper(tmp_path: Path) -> None:

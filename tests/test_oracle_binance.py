@@ -62,7 +62,7 @@ def test_snapshot_is_joined_and_the_clock_corrected(tmp_path: Path) -> None:
     assert got.clock_offset_ns == MS
     assert got.gaps == 0
     expected = [
-        # kind, ts_event (ms), ts_recv (ms), px, qty, seq, prev_seq, side, flags
+        # The columns are: kind; venue and receive time in ms; px; qty; seq; prev_seq; side; flags.
         (1, 6, 6, 99, 1, 10, 0, 1, FIRST | LAST),
         (1, 7, 7, 100, 2, 20, 10, 1, FIRST),
         (1, 7, 7, 102, 3, 20, 10, 2, LAST),

@@ -57,7 +57,8 @@ def test_both_orders_of_the_rows_survive_conversion() -> None:
         for a, b in itertools.pairwise(exchange)
         if a["exch_ts"] == b["exch_ts"]
     ]
-    assert tie and all(before <= after for before, after in tie)
+    assert tie
+    assert all(before <= after for before, after in tie)
     assert (rows["ev"] & 0xFF == TRADE_EVENT).sum() >= len(trades)
     assert len(rows) > len(levels) + len(trades), "the feed has rows whose orders differ"
 

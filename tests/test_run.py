@@ -115,7 +115,8 @@ def test_what_matters_changes_the_hash(change, catalog, tmp_path):
 
 def test_another_process_with_another_hash_seed_gives_the_same_bytes(catalog, tmp_path):
     script = (
-        "import sys; from tests.test_run import configured; from engine.backtest import run_backtest;"
+        "import sys; from tests.test_run import configured;"
+        "from engine.backtest import run_backtest;"
         "print(run_backtest(configured(sys.argv[1], sys.argv[2])).summary['result_sha256'])"
     )
     hashes = set()

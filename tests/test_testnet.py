@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +16,9 @@ from engine.testnet import DEFAULT_VENUES, START_NS, Venue, batches, generate
 from engine.verify import verify
 
 from . import stylised_facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND_NS = 1_000_000_000
 IDS = [venue.instrument for venue in DEFAULT_VENUES]

@@ -7,7 +7,13 @@ from engine.units import duration_ns, timestamp_ns, utc_text
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("100ms", 100_000_000), ("1s", 10**9), (" 5 m ", 300 * 10**9), (250, 250), ("1d", 86_400 * 10**9)],
+    [
+        ("100ms", 100_000_000),
+        ("1s", 10**9),
+        (" 5 m ", 300 * 10**9),
+        (250, 250),
+        ("1d", 86_400 * 10**9),
+    ],
 )
 def test_durations(text, expected):
     assert duration_ns(text) == expected

@@ -1,7 +1,7 @@
 """The command line: `cobalt COMMAND key=value …`.
 
-Output meant for scripts (`output=json`) goes to stdout and nothing else does; words for people go to
-stderr then. Exit codes: 0 done, 1 the check or the run failed, 2 the command was not understood.
+Output meant for scripts (`output=json`) goes to stdout and nothing else does; words for people go
+to stderr then. Exit codes: 0 done, 1 the check or the run failed, 2 the command was not understood.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def _sweep(overrides: Sequence[Override], *, as_json: bool) -> int:
 
     runs = expand_sweep(overrides, RunConfig, RUN_GROUPS)
     # Everything that can be misspelt is checked before the first process starts.
-    first = [compose("backtest", RunConfig, chosen, groups=RUN_GROUPS) for chosen in runs][0]
+    first, *_ = [compose("backtest", RunConfig, chosen, groups=RUN_GROUPS) for chosen in runs]
     folder = _sweep_folder(first)
     jobs = first.run.jobs or os.cpu_count() or 1
     tasks = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.compose import parse_arguments
 from engine.config import ConfigError, RunConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = ["COMMANDS", "Command"]
 
@@ -29,7 +31,9 @@ class ImportKeys:
     instrument: str = _key("", "id of the instrument that the files are of")
     format: str = _key("binance", "binance, or binance_exchange_info to add instruments")
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
-    base_latency_ns: int = _key(0, "receive latency of the fastest message, if clocks are corrected")
+    base_latency_ns: int = _key(
+        0, "receive latency of the fastest message, if clocks are corrected"
+    )
     clock_offset_ns: int | None = _key(None, "shift of receive times; null: found from the data")
     max_broken_share: float = _key(0.01, "share of broken lines above which the import fails")
     output: str = _key("text", "text or json")
@@ -64,7 +68,7 @@ class TestnetKeys:
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     seed: int = _key(7, "same seed, same bytes")
     duration_s: float = _key(900.0, "simulated seconds")
-    replace: bool = _key(False, "replace testnet data made with other settings")  # noqa: FBT003
+    replace: bool = _key(False, "replace testnet data made with other settings")
     output: str = _key("text", "text or json")
 
 
@@ -73,7 +77,9 @@ class BenchKeys:
     """Keys of `cobalt bench`."""
 
     output: str = _key("text", "text or json (one object a line)")
-    recordings: str | None = _key(None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet")
+    recordings: str | None = _key(
+        None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet"
+    )
     runs: int = _key(7, "counted runs of each row, after a warm-up")
     seconds: int = _key(60, "simulated seconds where testnet data is used")
 

@@ -55,9 +55,7 @@ def show_verify(reports: Sequence[VerifyReport]) -> None:
     for report in reports:
         counts = (report.quotes, report.aligned, report.equal, report.gaps, report.crossed)
         verdict = "[green]equal[/green]" if report.ok else "[red]differs[/red]"
-        table.add_row(
-            escape(report.instrument), *map(number, counts), report.provenance, verdict
-        )
+        table.add_row(escape(report.instrument), *map(number, counts), report.provenance, verdict)
     out = console()
     out.print(table)
     for report in reports:

@@ -48,8 +48,8 @@ def run_import(
     `paths` are files or globs; `instrument` an instrument's id; `catalog` the catalog's folder.
     Receive times are shifted so that none is earlier than the venue's time plus `base_latency_ns`,
     or by `clock_offset_ns` where that is given. More than `max_broken_share` of broken lines fail
-    the import. `progress` is called with the stage's name, bytes done and bytes in all; without it a
-    terminal on stderr shows bars.
+    the import. `progress` is called with the stage's name, bytes done and bytes in all; without it
+    a terminal on stderr shows bars.
 
     Raises `ImportFailed`, `CatalogError` or `ConfigError` (all `ValueError`), or `OSError` for a
     file or folder that cannot be used; the catalog is then as it was.

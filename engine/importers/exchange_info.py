@@ -18,7 +18,8 @@ __all__ = ["run"]
 
 def run(request: ImportRequest) -> ImportReport:
     """Writes `conf/instrument/<ID>.yaml` in the working folder. `request.instrument` is the venue's
-    symbol or an id such as `SOLUSDT-PERP.BINANCE`; the catalog is not touched."""
+    symbol or an id such as `SOLUSDT-PERP.BINANCE`; the catalog is not touched.
+    """
     if len(request.paths) != 1:
         raise ImportFailed(
             f"path: expected one exchangeInfo JSON file, found {len(request.paths)} of them"
@@ -42,7 +43,7 @@ def run(request: ImportRequest) -> ImportReport:
             ),
             (
                 f"exchangeInfo has no fees: maker {instrument.maker_fee} and taker"
-                f" {instrument.taker_fee} are the venue's ordinary ones; edit the file to have yours."
+                f" {instrument.taker_fee} are the venue's ordinary ones; edit the file for yours."
             ),
         ],
     )

@@ -47,7 +47,8 @@ class BrokenLine:
 class ImportReport:
     """What an import did. `changed` is False where there was nothing to do; `notes` are sentences
     for the user, `rows` rows by data kind, `messages` venue messages by name, `counts` how often
-    something unusual happened, by name; times are ns, the first and last on the corrected clock."""
+    something unusual happened, by name; times are ns, the first and last on the corrected clock.
+    """
 
     instrument: str
     changed: bool

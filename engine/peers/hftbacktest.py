@@ -113,7 +113,8 @@ def _floats(steps: NDArray[np.int64], step: str) -> NDArray[np.float64]:
     """Whole steps as the floats nearest to the exact decimals."""
     sign, digits, exponent = Decimal(step).normalize().as_tuple()
     mantissa = int("".join(map(str, digits)))
-    assert sign == 0 and isinstance(exponent, int)
+    assert sign == 0
+    assert isinstance(exponent, int)
     if exponent >= 0:
         return steps.astype(np.float64) * (mantissa * 10.0**exponent)
     # A quotient of two exact integers is correctly rounded; a product with 10^-n is not.

@@ -294,7 +294,9 @@ def check_book(depth: np.ndarray, quotes: np.ndarray) -> BookCheck:
     """
     quoted: dict[int, list[tuple[int, int, int, int]]] = {}
     for bid, ask in zip(quotes[0::2], quotes[1::2], strict=True):
-        assert bid["side"] == BID and ask["side"] == ASK and bid["seq"] == ask["seq"]
+        assert bid["side"] == BID
+        assert ask["side"] == ASK
+        assert bid["seq"] == ask["seq"]
         values = (bid["px_ticks"], bid["qty_lots"], ask["px_ticks"], ask["qty_lots"])
         quoted.setdefault(int(bid["seq"]), []).append(tuple(int(v) for v in values))
     book, book_seq = DictBook(), -1

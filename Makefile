@@ -1,0 +1,84 @@
+# Two commands matter: `make backtest` and `make test`. Both set up what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+RUST := Cargo.toml Cargo.lock $(shell find engine_rs -name '*.rs' -o -name Cargo.toml)
+CATALOG ?= data_catalog
+# From the venue's files to the catalog: instrument and the files of it.
+RECORDED := \
+	BTCUSDT-PERP.BINANCE=binance_usdm/btcusdt_*.gz \
+	ETHUSDT-PERP.BINANCE=binance_usdm/ethusdt_*.gz \
+	BTCUSDT.BINANCE=binance_spot/btcusdt_*.gz \
+	ETHUSDT.BINANCE=binance_spot/ethusdt_*.gz \
+	BTCUSD-PERP.BINANCE=binance_cm/btcusd_perp_*.gz
+
+export CARGO_TERM_PROGRESS_WHEN := never
+
+.PHONY: help setup backtest test bench lint format clean
+
+help:
+	@echo "make backtest  set everything up, get data, run the market maker, write its report"
+	@echo "               (COBALT_RECORDINGS=FOLDER trades the Binance recordings in it)"
+	@echo "make test      set everything up and run all tests"
+	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
+	@echo "make lint      formatting, clippy, ruff, mypy"
+	@echo "make format    format the code"
+	@echo "make clean     remove the environment and what was built"
+
+setup: $(VENV)/.built
+
+# The environment: the system's Python, uv at the locked version, everything else by the lock.
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Cobalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		"$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	touch $@
+
+# The extension, in release, and the package, editable. Nothing is resolved: the lock has it all.
+$(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
+	PATH="$(BIN):$$PATH" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--no-deps --no-build-isolation --editable .
+	touch $@
+
+backtest: $(VENV)/.built
+ifdef COBALT_RECORDINGS
+	@set -e; for entry in $(foreach item,$(RECORDED),'$(item)'); do \
+		$(BIN)/cobalt import instrument="$${entry%%=*}" catalog=$(CATALOG) \
+			path="$(COBALT_RECORDINGS)/$${entry#*=}"; \
+	done
+	$(BIN)/cobalt backtest strategy=market_maker instrument=BTCUSDT-PERP.BINANCE catalog=$(CATALOG)
+else
+	$(BIN)/cobalt testnet catalog=$(CATALOG)
+	$(BIN)/cobalt backtest strategy=market_maker instrument=BTCUSDT-PERP.TESTNETA catalog=$(CATALOG)
+endif
+
+test: $(VENV)/.built
+	cargo test --release --quiet --locked
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.built $(VENV)/.bench
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet \
+		--timeout 600
+
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	touch $@
+
+lint: $(VENV)/.built
+	cargo fmt --check
+	cargo clippy --release --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.built
+	cargo fmt
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) target
