@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
-Number: TypeAlias = str | int | float | Decimal
-Side: TypeAlias = Literal["bid", "ask"]
+_Number: TypeAlias = str | int | float | Decimal
+_Side: TypeAlias = Literal["bid", "ask"]
 
 __version__: str
 BUILD_PROFILE: str
@@ -59,14 +59,14 @@ class Book:
     seq: int | None
     def imbalance(self, levels: int = 1) -> float:
         """(bid − ask) / (bid + ask) of the sizes of the best levels; 0 when both are empty."""
-    def qty_at(self, side: Side, px: Number) -> float:
+    def qty_at(self, side: _Side, px: _Number) -> float:
         """The size at a price, 0 where there is no level."""
-    def depth(self, side: Side, levels: int) -> float:
+    def depth(self, side: _Side, levels: int) -> float:
         """Total size of the best levels of a side."""
-    def vwap_to_take(self, side: Side, qty: Number) -> float | None:
+    def vwap_to_take(self, side: _Side, qty: _Number) -> float | None:
         """Average price of taking `qty` from a side; None where it holds less."""
-    def level_count(self, side: Side) -> int:
-        """Number of levels of a side."""
+    def level_count(self, side: _Side) -> int:
+        """_Number of levels of a side."""
 
 @final
 class Trade:
@@ -197,13 +197,13 @@ class Kernel:
         market: int,
         *,
         buy: bool,
-        qty: Number,
-        limit: Number | None,
+        qty: _Number,
+        limit: _Number | None,
         post_only: bool,
         ioc: bool,
     ) -> int: ...
     def cancel(self, order: int) -> bool: ...
-    def modify(self, order: int, *, qty: Number | None, limit: Number | None) -> bool: ...
+    def modify(self, order: int, *, qty: _Number | None, limit: _Number | None) -> bool: ...
     def order(self, order: int) -> Order | None: ...
     def live_orders(self) -> list[Order]: ...
 

@@ -144,18 +144,18 @@ def _line(times: Ints, values: Floats, name: str, color: str, axis: str) -> dict
 def _two_panels(upper: str, lower: str, *, upper_share: float) -> dict[str, Any]:
     gap = 0.04
     return {
-        "margin": {"l": 78, "r": 18, "t": 34, "b": 44},
+        "margin": {"l": 96, "r": 18, "t": 34, "b": 62},
         "hovermode": "x unified" if upper.startswith("Equity") else "closest",
         "showlegend": True,
         "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
         "xaxis": {"type": "date", "anchor": "y2", "title": {"text": "Time, UTC"}},
         "yaxis": {
             "domain": [1 - upper_share + gap, 1],
-            "title": {"text": upper},
+            "title": {"text": upper, "standoff": 12},
             "tickformat": ",~r",
             "zeroline": False,
         },
-        "yaxis2": {"domain": [0, 1 - upper_share - gap], "title": {"text": lower}},
+        "yaxis2": {"domain": [0, 1 - upper_share - gap], "title": {"text": lower, "standoff": 12}},
     }
 
 
