@@ -55,6 +55,8 @@ def show_verify(reports: Sequence[VerifyReport]) -> None:
     for report in reports:
         counts = (report.quotes, report.aligned, report.equal, report.gaps, report.crossed)
         verdict = "[green]equal[/green]" if report.ok else "[red]differs[/red]"
+        if report.ok and report.aligned == 0:
+            verdict = "[yellow]nothing to compare[/yellow]"
         table.add_row(escape(report.instrument), *map(number, counts), report.provenance, verdict)
     out = console()
     out.print(table)
