@@ -15,7 +15,7 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup peers backtest test bench lint format clean
+.PHONY: help setup peers backtest test bench lint format lock clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
@@ -25,17 +25,19 @@ help:
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
 	@echo "make lint      formatting, clippy, ruff, mypy"
 	@echo "make format    format the code"
+	@echo "make lock      write the lock files anew (UPGRADE=1: with the newest versions)"
 	@echo "make clean     remove the environment and what was built"
 
 setup: $(VENV)/.built
 
-# The environment: the system's Python, uv at the locked version, everything else by the lock.
+# The environment: the system's Python; pip installs the locked uv, and uv all the rest of the lock.
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Cobalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		"$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
+		--require-hashes -r $(VENV)/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	touch $@
 
@@ -68,7 +70,8 @@ bench: $(VENV)/.built $(VENV)/.peers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet \
 		--timeout 600
 
-$(VENV)/.peers: requirements-bench.lock $(VENV)/.installed
+# After the build, never beside it: both write into the environment.
+$(VENV)/.peers: requirements-bench.lock $(VENV)/.installed | $(VENV)/.built
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	touch $@
 
@@ -83,6 +86,14 @@ format: $(VENV)/.built
 	cargo fmt
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The peer bounds numpy, so its lock is resolved first and the other chosen from it.
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+
+lock: $(VENV)/.installed
+	$(COMPILE) --extra bench --output-file requirements-bench.lock
+	$(COMPILE) --constraints requirements-bench.lock --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) target

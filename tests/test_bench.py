@@ -72,7 +72,7 @@ def test_without_the_peer_rows_say_how_to_get_it(
     monkeypatch.setattr(peer, "available", lambda: False)
     rows = [bench.measure(case, data, runs=1) for case in bench.cases(data)]
     assert [row.peer for row in rows] == [None] * 4
-    assert "pip install 'cobalt[bench]'" in (rows[2].note or "")
+    assert "`make peers`" in (rows[2].note or "")
     assert all(row.checked for row in rows)
 
 
