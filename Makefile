@@ -30,6 +30,10 @@ help:
 
 setup: $(VENV)/.built
 
+# What builds a package that has no wheel is bound by the lock as well.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	--build-constraints requirements.lock -r
+
 # The environment: the system's Python; pip installs the locked uv, and uv all the rest of the lock.
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,7 +42,7 @@ $(VENV)/.installed: requirements.lock
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r $(VENV)/uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(INSTALL) requirements.lock
 	touch $@
 
 # The extension, in release, and the package, editable. Nothing is resolved: the lock has it all.
@@ -72,7 +76,7 @@ bench: $(VENV)/.built $(VENV)/.peers
 
 # After the build, never beside it: both write into the environment.
 $(VENV)/.peers: requirements-bench.lock $(VENV)/.installed | $(VENV)/.built
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+	$(INSTALL) requirements-bench.lock
 	touch $@
 
 lint: $(VENV)/.built
