@@ -60,9 +60,20 @@ def parse_override(argument: str) -> Override:
     if argument.startswith("~"):
         return Override(argument[1:].partition("=")[0], "", delete=True)
     key, equals, value = argument.lstrip("+").partition("=")
+    if argument.startswith("--"):
+        raise ConfigError(f"expected key=value, found '{argument}'{_without_dashes(argument)}")
     if not equals or not key.strip():
         raise ConfigError(f"expected key=value, found '{argument}'")
     return Override(key.strip(), value)
+
+
+def _without_dashes(argument: str) -> str:
+    """What somebody meant who typed an option in the way of other programs."""
+    key, equals, value = argument.lstrip("-").partition("=")
+    if equals:
+        return f"; write {key}={value}"
+    hint = did_you_mean(argument, ("--help", "--multirun", "--version"), show_all=0)
+    return hint or f"; write {key}=…"
 
 
 def compose(
@@ -198,10 +209,16 @@ def _check_choice(override: Override) -> None:
     options = group_options(override.key)
     if override.value.startswith("[") and override.value.endswith("]"):
         chosen = _as_list(override.value)
+        if override.key != "instrument" and len(chosen) > 1:
+            raise ConfigError(f"{override.key}: expected one choice, found {override.value}")
     elif "," in override.value:
         raise ConfigError(
-            f"{override}: add -m to run once for each, or write {override.key}=[{override.value}]"
-            " for all in one run"
+            f"{override}: several values need -m, one run for each"
+            + (
+                f", or [{override.value}] for all in one run"
+                if override.key == "instrument"
+                else ""
+            )
         )
     else:
         chosen = [override.value]
@@ -238,7 +255,9 @@ def _compose_with_hydra(name: str, overrides: list[str]) -> DictConfig:
     try:
         with hydra.initialize_config_dir(str(packaged), version_base="1.3"):
             return hydra.compose(name, overrides=overrides)
-    except (HydraException, OSError, YAMLError) as error:
+    except YAMLError as error:
+        raise ConfigError(f"configuration '{name}': {' '.join(str(error).split())}") from error
+    except (HydraException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"configuration '{name}': {_first_line(error)}") from error
 
 
