@@ -15,13 +15,14 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup backtest test bench lint format clean
+.PHONY: help setup peers backtest test bench lint format clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
 	@echo "               (COBALT_RECORDINGS=FOLDER trades the Binance recordings in it)"
 	@echo "make test      set everything up and run all tests"
 	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
+	@echo "make peers     install hftbacktest, so that tests compare with it as well"
 	@echo "make lint      formatting, clippy, ruff, mypy"
 	@echo "make format    format the code"
 	@echo "make clean     remove the environment and what was built"
@@ -60,11 +61,14 @@ test: $(VENV)/.built
 	cargo test --release --quiet --locked
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.built $(VENV)/.bench
+# hftbacktest, for `make bench` and for the tests that compare with it (skipped without it).
+peers: $(VENV)/.peers
+
+bench: $(VENV)/.built $(VENV)/.peers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet \
 		--timeout 600
 
-$(VENV)/.bench: requirements-bench.lock $(VENV)/.installed
+$(VENV)/.peers: requirements-bench.lock $(VENV)/.installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
 	touch $@
 

@@ -151,7 +151,7 @@ class RunConfig:
 
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     instrument: dict[str, Any] = field(
-        default_factory=dict, metadata=_doc("id, or [a,b]; none: the only one in the catalog")
+        default_factory=dict, metadata=_doc("id, or [a,b]; none: one that the catalog holds")
     )
     catalog: str = field(default="data_catalog", metadata=_doc("root of the Parquet catalog"))
     data: DataConfig = field(default_factory=DataConfig)

@@ -136,10 +136,11 @@ def test_json_output_is_nothing_but_json():
     assert "cobalt testnet catalog=none" in errors
 
 
-def test_without_an_instrument_a_choice_is_asked_for(catalog, capsys):
-    assert f"choose one, such as instrument={TESTNET}" in fails(
-        capsys, "backtest", f"catalog={catalog}"
-    )
+def test_without_an_instrument_one_of_the_catalog_is_traded(catalog, capsys):
+    assert main(["backtest", f"catalog={catalog}", "output=json"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["instruments"] == [TESTNET]
+    assert f"instrument={TESTNET}, one of 3 in catalog" in streams.err
 
 
 def test_a_sweep_runs_every_combination(catalog, tmp_path, capsys):
@@ -148,7 +149,6 @@ def test_a_sweep_runs_every_combination(catalog, tmp_path, capsys):
             "backtest",
             "-m",
             f"catalog={catalog}",
-            f"instrument={TESTNET}",
             "strategy=market_maker,imbalance_taker",
             "latency.order_entry_ns=1000000,10000000",
             f"run.dir={tmp_path / 'sweep'}",

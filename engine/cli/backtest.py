@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,29 +54,35 @@ def _single(overrides: Sequence[Override], *, as_json: bool) -> int:
 def _configured(overrides: Sequence[Override]) -> RunConfig:
     config = compose("backtest", RunConfig, overrides, groups=RUN_GROUPS)
     if not config.instrument:
-        config.instrument = _only_instrument(config.catalog)
+        config.instrument = _chosen_instrument(config.catalog)
     return config
 
 
-def _only_instrument(root: str) -> dict[str, Any]:
-    """Without `instrument=…`: the one that the catalog holds."""
+def _chosen_instrument(root: str) -> dict[str, Any]:
+    """Without `instrument=…`: recorded before testnet, linear before spot before inverse, by id."""
     from engine.backtest import BacktestError
     from engine.catalog import Catalog
     from engine.instruments import load_instrument
 
-    present = Catalog(root).instruments()
+    catalog = Catalog(root)
+    present = catalog.instruments()
     if not present:
         raise BacktestError(
             f"catalog {root} is empty. Import a recording with `cobalt import path=..."
             f" instrument=... catalog={root}` or make practice data with"
             f" `cobalt testnet catalog={root}`"
         )
-    if len(present) > 1:
-        raise ConfigError(
-            f"instrument: catalog {root} holds {', '.join(present)};"
-            f" choose one, such as instrument={present[0]}"
-        )
-    return {present[0]: load_instrument(present[0]).to_mapping()}
+    kinds = ("linear", "spot", "inverse")
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        recorded = catalog.manifest(name).provenance == "recorded"
+        return not recorded, kinds.index(load_instrument(name).kind), name
+
+    chosen = min(present, key=rank)
+    if len(present) > 1 and parent_process() is None:
+        note = f"instrument={chosen}, one of {len(present)} in catalog {root}"
+        print(f"cobalt: {note}; name another to trade it", file=sys.stderr)
+    return {chosen: load_instrument(chosen).to_mapping()}
 
 
 def _progress(config: RunConfig) -> AbstractContextManager[Callable[[int], None] | None]:
@@ -94,6 +100,9 @@ def _sweep(overrides: Sequence[Override], *, as_json: bool) -> int:
     runs = expand_sweep(overrides, RunConfig, RUN_GROUPS)
     # Everything that can be misspelt is checked before the first process starts.
     first, *_ = [compose("backtest", RunConfig, chosen, groups=RUN_GROUPS) for chosen in runs]
+    if not first.instrument:
+        (instrument,) = _chosen_instrument(first.catalog)
+        runs = [[*chosen, Override("instrument", instrument)] for chosen in runs]
     folder = _sweep_folder(first)
     jobs = first.run.jobs or os.cpu_count() or 1
     tasks = [
