@@ -141,6 +141,13 @@ class RunOptions:
         default=None, metadata=_doc("processes of a sweep; null: one a processor")
     )
 
+    def __post_init__(self) -> None:
+        if self.name is not None and (set(self.name) & {"/", "\\", "\0"}):
+            raise ConfigError(
+                f"run.name: expected a name without slashes, found '{self.name}';"
+                " run.dir=… chooses the folder"
+            )
+
 
 @dataclass
 class RunConfig:
