@@ -357,6 +357,7 @@ def _summary(
     currencies: dict[str, EquityStatistics] = statistics.currencies
     only = next(iter(currencies)) if len(currencies) == 1 else None
     one = currencies[only] if only is not None else None
+    books = {name: backtest.kernel.book_counts(index) for index, name in enumerate(feeds.ids)}
     return {
         "name": _name(config),
         "mode": "backtest",
@@ -391,10 +392,8 @@ def _summary(
             }
             for name, equity in currencies.items()
         },
-        "books": {
-            instrument.id: backtest.kernel.book_counts(index)
-            for index, instrument in enumerate(instruments)
-        },
+        "books": books,
+        "warnings": _warnings(books),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
         "data_sha256": feeds.catalog.data_sha256(feeds.ids, list(STREAM_KINDS)),
@@ -406,6 +405,21 @@ def _summary(
             "pyarrow": pa.__version__,
         },
     }
+
+
+def _warnings(books: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a reader of the results should know about the books behind them, in sentences."""
+    found = []
+    for name, counts in books.items():
+        if counts["applied"] == 0:
+            found.append(f"{name}: no depth snapshot, so its book was never shown or traded on")
+        for kind, what in (("gaps", "gaps in the sequence"), ("crossed", "crossed books")):
+            if counts[kind]:
+                found.append(
+                    f"{name}: {counts[kind]:,} {what}; its book was not shown or traded on from"
+                    " each to the next snapshot"
+                )
+    return found
 
 
 def _yaml(config: RunConfig) -> str:

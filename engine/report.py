@@ -99,7 +99,7 @@ def _page(run: RunData) -> str:
     return Template(template).substitute(
         title=_escape(_title(run.summary)),
         subtitle=_escape(_subtitle(run.summary)),
-        banner=_banner(run.summary),
+        banner=_banner(run.summary) + _warnings(run.summary),
         cards=_cards(run),
         charts="".join(_chart(f"chart{n}", drawing) for n, drawing in enumerate(drawings)),
         statistics="".join(f"<table>{_rows(rows)}</table>" for rows in _statistics(run)),
@@ -177,6 +177,11 @@ def _banner(summary: dict[str, Any]) -> str:
         return ""
     text = _BANNERS.get(provenance, f"Data of unknown provenance: {provenance}")
     return f'<div class="banner" role="note">{_escape(text)}</div>'
+
+
+def _warnings(summary: dict[str, Any]) -> str:
+    texts = summary.get("warnings") or []
+    return "".join(f'<div class="banner" role="note">{_escape(text)}</div>' for text in texts)
 
 
 def _provenance_text(summary: dict[str, Any]) -> str:

@@ -93,8 +93,6 @@ class Strategy(Generic[C]):
         self.config = config
         self._timers: dict[int, str] = {}
 
-    # What the strategy overrides. ------------------------------------------------------------
-
     def on_start(self) -> None:
         """The clock stands at the first event; subscribe here."""
 
@@ -121,8 +119,6 @@ class Strategy(Generic[C]):
 
     def on_stop(self) -> None:
         """The data is at its end. Orders given here go nowhere."""
-
-    # What it may ask for. --------------------------------------------------------------------
 
     @property
     def instruments(self) -> list[str]:
@@ -192,8 +188,6 @@ class Strategy(Generic[C]):
         self._timers.pop(timer, None)
         return self._kernel.cancel_timer(timer)
 
-    # Orders. ---------------------------------------------------------------------------------
-
     def buy(
         self,
         instrument: str,
@@ -239,8 +233,6 @@ class Strategy(Generic[C]):
         """
         return self._kernel.modify(order_id, qty=qty, limit=limit)
 
-    # State. ----------------------------------------------------------------------------------
-
     def book(self, instrument: str, depth: int = 10) -> Book:
         """The live view of an instrument's book, whether subscribed or not."""
         return self._kernel.book(self._market(instrument), depth)
@@ -265,8 +257,6 @@ class Strategy(Generic[C]):
     def equity(self, currency: str) -> float | None:
         """Equity in a settlement currency; None where a position cannot be valued yet."""
         return self._kernel.equity()[currency]
-
-    # The engine's side. ----------------------------------------------------------------------
 
     def _attach(self, kernel: Kernel, ids: list[str], seed: int) -> dict[str, Any]:
         """Connects the strategy to a run; returns its overridden handlers."""

@@ -118,6 +118,11 @@ def test_names_are_no_markup(tmp_path):
     assert "&lt;script&gt;alert(1)" in text
 
 
+def test_warnings_stand_at_the_top(tmp_path):
+    page = page_of(run_folder(tmp_path, warnings=["X.TEST: 2 gaps <in> the sequence"]))
+    assert "X.TEST: 2 gaps &lt;in&gt; the sequence" in page
+
+
 @pytest.mark.parametrize(("samples", "fills"), [(1, 0), (10, 0), (10, 1)])
 def test_short_runs_have_reports(samples, fills, tmp_path):
     assert "Equity and drawdown" in page_of(run_folder(tmp_path, samples=samples, fills=fills))

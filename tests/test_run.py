@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.backtest import BacktestError, load_strategy, run_backtest
+from engine.catalog import Catalog, SourceEntry
 from engine.config import ConfigError, RunConfig, StrategyConfig
 from engine.instruments import load_instrument
 from engine.testnet import generate
@@ -148,6 +149,19 @@ def test_a_range_cuts_the_run(catalog, tmp_path):
     config.data.start, config.data.end = "2024-01-02", "2024-01-01"
     with pytest.raises(ConfigError, match=r"data\.end: expected a time after data\.start"):
         run_backtest(config)
+
+
+def test_a_book_without_a_snapshot_is_told(catalog, tmp_path):
+    writer = Catalog(tmp_path / "bare").writer
+    source = [SourceEntry("made by hand", "0" * 64)]
+    with writer(load_instrument(ID), provenance="testnet", source=source) as bare:
+        for rows in Catalog(catalog).batches(ID, "depth"):
+            bare.append("depth", rows[rows["kind"] == 1])
+        bare.commit()
+    summary = run_backtest(configured(tmp_path / "bare", tmp_path / "run")).summary
+    assert summary["orders"] == 0
+    (warning,) = summary["warnings"]
+    assert warning == f"{ID}: no depth snapshot, so its book was never shown or traded on"
 
 
 def test_missing_data_is_an_error_with_the_way_out(catalog, tmp_path):

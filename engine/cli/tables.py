@@ -80,6 +80,7 @@ def show_run(summary: Mapping[str, Any], run_dir: Path) -> None:
         ("result", summary["result_sha256"]),
         ("report", str(run_dir / "report.html")),
     ]
+    rows += [("warning", text) for text in summary["warnings"]]
     for name, value in rows:
         table.add_row(name, escape(value))
     console().print(table)
