@@ -15,7 +15,7 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup peers backtest test bench lint format clean
+.PHONY: help setup peers backtest test bench lint format lock clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
@@ -25,18 +25,24 @@ help:
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
 	@echo "make lint      formatting, clippy, ruff, mypy"
 	@echo "make format    format the code"
+	@echo "make lock      write the lock files anew (UPGRADE=1: with the newest versions)"
 	@echo "make clean     remove the environment and what was built"
 
 setup: $(VENV)/.built
 
-# The environment: the system's Python, uv at the locked version, everything else by the lock.
+# What builds a package that has no wheel is bound by the lock as well.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	--build-constraints requirements.lock -r
+
+# The environment: the system's Python; pip installs the locked uv, and uv all the rest of the lock.
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Cobalt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		"$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+		--require-hashes -r $(VENV)/uv.lock
+	$(INSTALL) requirements.lock
 	touch $@
 
 # The extension, in release, and the package, editable. Nothing is resolved: the lock has it all.
@@ -68,8 +74,9 @@ bench: $(VENV)/.built $(VENV)/.peers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-quiet \
 		--timeout 600
 
-$(VENV)/.peers: requirements-bench.lock $(VENV)/.installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bench.lock
+# After the build, never beside it: both write into the environment.
+$(VENV)/.peers: requirements-bench.lock $(VENV)/.installed | $(VENV)/.built
+	$(INSTALL) requirements-bench.lock
 	touch $@
 
 lint: $(VENV)/.built
@@ -83,6 +90,14 @@ format: $(VENV)/.built
 	cargo fmt
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The peer bounds numpy, so its lock is resolved first and the other chosen from it.
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+
+lock: $(VENV)/.installed
+	$(COMPILE) --extra bench --output-file requirements-bench.lock
+	$(COMPILE) --constraints requirements-bench.lock --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) target

@@ -37,7 +37,7 @@ __all__ = ["BenchError", "Case", "Row", "cases", "measure", "refuse_debug", "row
 
 INSTRUMENT = "BTCUSDT-PERP.BINANCE"
 NS_PER_S = 1_000_000_000
-HOW_TO_GET_THE_PEER = "hftbacktest is not installed: pip install 'cobalt[bench]'"
+HOW_TO_GET_THE_PEER = "hftbacktest is not installed: `make peers` or pip install hftbacktest"
 
 
 @dataclass(frozen=True)

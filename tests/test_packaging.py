@@ -6,10 +6,12 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import engine._core
 
@@ -103,12 +105,44 @@ def _plain(lock, folder):
     return path
 
 
-def test_the_lock_holds_hashes_and_no_addresses():
-    for name in ("requirements.lock", "requirements-bench.lock"):
-        text = (ROOT / name).read_text()
-        assert text.count("--hash=sha256:") > text.count("==")
-        for word in ("http", "index-url", " @ ", "file:"):
-            assert word not in text
+LOCKS = ("requirements.lock", "requirements-bench.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_holds_hashes_and_no_addresses(name):
+    text = (ROOT / name).read_text()
+    assert text.count("--hash=sha256:") > text.count("==")
+    for word in ("http", "index-url", " @ ", "file:"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_pins_what_the_project_asks_for(name):
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = asked["project"]["dependencies"] + asked["dependency-groups"]["dev"]
+    if name == "requirements-bench.lock":
+        wanted += asked["project"]["optional-dependencies"]["bench"]
+    pins = pinned(name)
+    for requirement in map(Requirement, wanted):
+        if requirement.marker is None or requirement.marker.evaluate():
+            assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def test_the_locks_suit_one_environment():
+    base, bench = map(pinned, LOCKS)
+    assert "hftbacktest" not in base
+    assert base == {name: bench.get(name) for name in base}
+
+
+def pinned(name):
+    """Versions of a lock, of the packages that this Python and platform get."""
+    lines = (ROOT / name).read_text().splitlines()
+    found = [Requirement(line.removesuffix(" \\")) for line in lines if not line.startswith(" ")]
+    return {
+        item.name: str(item.specifier).removeprefix("==")
+        for item in found
+        if item.marker is None or item.marker.evaluate()
+    }
 
 
 def stub_members():

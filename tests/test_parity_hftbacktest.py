@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine import Strategy
 
 pytestmark = pytest.mark.skipif(
-    not peer.available(), reason="hftbacktest is not installed: pip install 'cobalt[bench]'"
+    not peer.available(), reason="hftbacktest is not installed: `make peers`"
 )
 
 NS_PER_S = 1_000_000_000

@@ -203,7 +203,7 @@ def _bench(arguments: Sequence[str]) -> int:
     )
     if as_json:
         for row in rows:
-            _print_json(dataclasses.asdict(row))
+            _print_json(row.to_dict())
     else:
         from engine.cli.tables import console
 

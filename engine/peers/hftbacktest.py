@@ -1,6 +1,6 @@
 """hftbacktest beside Cobalt: rows converted, the same exchange model set up, the same orders sent.
 
-Written against hftbacktest 2.4.4 (`pip install 'cobalt[bench]'`). It is imported inside the
+Written against hftbacktest 2.4.4 (`make peers`). It is imported inside the
 functions: importing this module needs numpy only.
 
 Where the meaning could differ from ours:
