@@ -39,6 +39,8 @@ __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backt
 STREAM_KINDS = ("depth", "trades")
 # Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
 READ_AHEAD = 2
+# A finer equity curve would be longer than the data it is about.
+EQUITY_EVERY_NS_MIN = 1_000_000
 
 
 class BacktestError(RuntimeError):
@@ -145,7 +147,7 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
     start_ns, end_ns = _range(config)
     with _Feeds(config, instruments, start_ns, end_ns, progress) as feeds:
         try:
-            every_ns = duration_ns(config.run.equity_every, "run.equity_every")
+            every_ns = _equity_every_ns(config)
             backtest = Backtest(
                 instruments,
                 strategy,
@@ -287,6 +289,15 @@ def _with_fees(instrument: Instrument, config: RunConfig) -> Instrument:
         maker_fee=instrument.maker_fee if fees.maker is None else fees.maker,
         taker_fee=instrument.taker_fee if fees.taker is None else fees.taker,
     )
+
+
+def _equity_every_ns(config: RunConfig) -> int:
+    every_ns = duration_ns(config.run.equity_every, "run.equity_every")
+    if every_ns < EQUITY_EVERY_NS_MIN:
+        raise ConfigError(
+            f"run.equity_every: expected at least 1ms, found '{config.run.equity_every}'"
+        )
+    return every_ns
 
 
 def _range(config: RunConfig) -> tuple[int | None, int | None]:

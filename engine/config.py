@@ -141,6 +141,13 @@ class RunOptions:
         default=None, metadata=_doc("processes of a sweep; null: one a processor")
     )
 
+    def __post_init__(self) -> None:
+        if self.name is not None and (set(self.name) & {"/", "\\", "\0"}):
+            raise ConfigError(
+                f"run.name: expected a name without slashes, found '{self.name}';"
+                " run.dir=… chooses the folder"
+            )
+
 
 @dataclass
 class RunConfig:
@@ -260,6 +267,8 @@ def _check_shape(annotation: Any, values: Any, prefix: str) -> None:
             _check_shape(typing.get_args(inner)[1], value, f"{prefix}{key}.")
     elif inner in _PLAIN_NAMES and isinstance(values, list | tuple | dict):
         raise ConfigError(f"{name}: expected {_type_name(annotation)}, found {values!r}")
+    elif inner is int and isinstance(values, int) and not -(2**63) <= values < 2**63:
+        raise ConfigError(f"{name}: expected a whole number of 64 bits, found {values}")
 
 
 def _thaw(node: DictConfig) -> None:

@@ -114,10 +114,34 @@ def _page(run: RunData) -> str:
 def _drawings(run: RunData) -> list[Drawing]:
     currencies = _distinct(run.equity, "currency")
     instruments = _distinct(run.equity, "instrument") or _distinct(run.fills, "instrument")
+    definitions = _definitions(run.config)
     return [
         *(account_figure(run.equity, currency) for currency in currencies),
-        *(instrument_figure(run.equity, run.fills, name) for name in instruments),
+        *(
+            instrument_figure(run.equity, run.fills, name, px_unit=units[0], qty_unit=units[1])
+            for name in instruments
+            for units in [_units(definitions.get(name))]
+        ),
     ]
+
+
+def _definitions(config: str) -> dict[str, Any]:
+    """The instrument definitions of the resolved configuration; none where it cannot be read."""
+    import yaml
+
+    try:
+        return dict(yaml.safe_load(config)["instrument"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _units(definition: Any) -> tuple[str, str]:
+    """The units of price and quantity of an instrument, empty where its definition is missing."""
+    if not isinstance(definition, dict):
+        return "", ""
+    inverse = definition.get("kind") == "inverse"
+    qty_unit = "contracts" if inverse else str(definition.get("base", ""))
+    return str(definition.get("quote", "")), qty_unit
 
 
 def _distinct(table: pa.Table, column: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ _NOTHING = "–"
 
 def number(value: Any, *, digits: int = 0, signed: bool = False) -> str:
     """A number with thousands separators and at most `digits` decimals; a dash for none."""
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return _NOTHING
     if digits == 0 or isinstance(value, int):
         text = f"{value:+,.0f}" if signed else f"{value:,.0f}"

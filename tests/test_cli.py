@@ -11,7 +11,7 @@ import yaml
 
 from engine.cli import main
 from engine.cli.commands import COMMANDS
-from engine.cli.compose import RUN_GROUPS, compose
+from engine.cli.compose import RUN_GROUPS, compose, expand_sweep, parse_override
 from engine.config import RunConfig
 
 TESTNET = "BTCUSDT-PERP.TESTNETA"
@@ -44,7 +44,7 @@ def test_help_tells_what_to_type(name, capsys):
     assert main(name.split()) == 0
     out = capsys.readouterr().out
     assert "cobalt" in out
-    for key in ("catalog", "seed") if name == "backtest --help" else ():
+    for key in ("catalog", "seed", "[a,b]") if name == "backtest --help" else ():
         assert key in out
 
 
@@ -63,6 +63,14 @@ def test_help_tells_what_to_type(name, capsys):
         ("backtest seed=abc", "seed: expected a whole number, found 'abc'"),
         ("backtest seed=1,2", "several values need -m"),
         ("backtest seed", "expected key=value, found 'seed'"),
+        ("backtest --seed 7", "found '--seed'; write seed=…"),
+        ("backtest --seed=7", "found '--seed=7'; write seed=7"),
+        ("backtest --hlep", "did you mean '--help'?"),
+        ("backtest strategy=[market_maker,ma_cross]", "strategy: expected one choice"),
+        ("backtest latency=none,constant_1ms", "several values need -m, one run for each"),
+        ("backtest run.name=a/../b", "run.name: expected a name without slashes, found 'a/../b'"),
+        ("backtest -m seed=1,2 run.jobs=0", "run.jobs: expected at least 1, found 0"),
+        ("backtest latency.response_ns=99999999999999999999", "expected a whole number of 64 bits"),
         ("backtest output=xml", "output: expected text or json, found 'xml'"),
         ("import pth=x", "unknown key 'pth'; did you mean 'path'?"),
         ("import path=x", "instrument: a value is needed"),
@@ -82,6 +90,7 @@ def test_a_slip_is_answered_with_the_nearest_right_word(arguments, message, caps
         ("strategy.config.max_position=big", "expected a number, found 'big'"),
         ("latency.response_ns=-1", "latency.response_ns: expected 0 to"),
         ("run.equity_every=0s", "run.equity_every: expected a positive time"),
+        ("run.equity_every=1ns", "run.equity_every: expected at least 1ms, found '1ns'"),
         ("run.cash.USDT=rich", "run.cash.USDT"),
         ("seed=-1", "seed: expected 0 or more, found -1"),
         ("fees.maker=free", "expected a decimal number such as 0.01, found 'free'"),
@@ -201,6 +210,69 @@ def test_a_failing_run_does_not_end_a_sweep(catalog, tmp_path, capsys):
     assert "Fragile.on_start" in out
 
 
+def test_a_dying_process_does_not_end_a_sweep(catalog, tmp_path, capsys):
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom engine import Strategy\n\n\nclass Deadly(Strategy):\n"
+        "    def on_start(self):\n        os._exit(3)\n"
+    )
+    code = main(
+        [
+            "backtest",
+            "-m",
+            "strategy=deadly:Deadly,ma_cross",
+            f"catalog={catalog}",
+            f"instrument={TESTNET}",
+            "run.dir=sweep",
+        ]
+    )
+    capsys.readouterr()
+    assert code == 1
+    rows = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert [row["error"] for row in rows] == ["the process ended with exit code 3", None]
+    assert [row["overrides"]["strategy"] for row in rows] == ["deadly:Deadly", "ma_cross"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"order_entry_ns: [1\n", "broken.yaml"),
+        (b"\xff\xfe", "not UTF-8 text"),
+        (b"order_entry: 5\n", "did you mean 'latency.order_entry_ns'?"),
+        (b"order_entry_ns: soon\n", "expected a whole number, found 'soon'"),
+    ],
+)
+def test_a_broken_file_of_ones_own_is_named(content, message, tmp_path, capsys):
+    folder = tmp_path / "conf" / "latency"
+    folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_bytes(content)
+    assert message in fails(capsys, "backtest", "latency=broken", f"instrument={TESTNET}")
+
+
+def test_sweeps_hand_values_on_as_typed():
+    def swept(*arguments):
+        combinations = expand_sweep([parse_override(a) for a in arguments], RunConfig, RUN_GROUPS)
+        return [[str(override) for override in chosen] for chosen in combinations]
+
+    assert swept("strategy=my.module:One,ma_cross") == [
+        ["strategy=my.module:One"],
+        ["strategy=ma_cross"],
+    ]
+    assert swept("catalog=/a (b)/c=d,e") == [["catalog=/a (b)/c=d,e"]]
+    assert swept("run.name='a,b',c") == [["run.name='a,b'"], ["run.name=c"]]
+    pair = f"[{TESTNET},BTCUSDT.TESTNETC]"
+    assert swept(f"instrument={pair},{TESTNET}") == [
+        [f"instrument={pair}"],
+        [f"instrument={TESTNET}"],
+    ]
+    assert swept("seed=range(1,3)", "latency=none,constant_1ms") == [
+        ["seed=1", "latency=none"],
+        ["seed=1", "latency=constant_1ms"],
+        ["seed=2", "latency=none"],
+        ["seed=2", "latency=constant_1ms"],
+    ]
+    assert swept("latency=glob(constant*)") == [["latency=constant_10ms"], ["latency=constant_1ms"]]
+
+
 def test_a_strategys_exception_is_shown_with_its_traceback(catalog, tmp_path, capsys):
     (tmp_path / "wrong.py").write_text(
         "from engine import Strategy\n\n\nclass Wrong(Strategy):\n"
@@ -220,8 +292,6 @@ def test_ones_own_configuration_goes_first(tmp_path):
     (tmp_path / "conf" / "latency" / "constant_10ms.yaml").write_text(
         "order_entry_ns: 7\nresponse_ns: 8\n"
     )
-    from engine.cli.compose import parse_override
-
     mine = compose("backtest", RunConfig, [parse_override("latency=mine")], groups=RUN_GROUPS)
     assert (mine.latency.order_entry_ns, mine.latency.response_ns) == (5, 6)
     default = compose("backtest", RunConfig, [], groups=RUN_GROUPS)
@@ -241,7 +311,6 @@ def test_strategy_files_show_the_true_defaults(name):
     import dataclasses
 
     from engine.backtest import load_strategy
-    from engine.cli.compose import parse_override
 
     override = parse_override(f"strategy={name}")
     config = compose("backtest", RunConfig, [override], groups=RUN_GROUPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
@@ -128,12 +129,43 @@ def test_short_runs_have_reports(samples, fills, tmp_path):
 
 
 def test_long_runs_are_thinned_in_the_drawing_and_say_so(tmp_path):
-    folder = run_folder(tmp_path, samples=50_000, fills=40_000)
+    folder = run_folder(tmp_path, samples=50_000, fills=1_000_000)
     path = write_report(folder)
-    assert path.stat().st_size < 8_000_000
+    assert path.stat().st_size < 6_000_000
     page = path.read_text(encoding="utf-8")
     assert "of 50,000 points" in page
-    assert "40,000" in page
+    assert "of 1,000,000 fills are drawn" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "px_unit", "qty_unit"),
+    [("linear", "USDT", "BTC"), ("inverse", "USDT", "contracts")],
+)
+def test_axes_have_units(kind, px_unit, qty_unit, tmp_path):
+    folder = run_folder(tmp_path)
+    definition = {"kind": kind, "base": "BTC", "quote": "USDT"}
+    (folder / "config.yaml").write_text(json.dumps({"instrument": {"X.TEST": definition}}))
+    page = page_of(folder)
+    for title in (f"Price, {px_unit}", f"Position, {qty_unit}", "Equity, USDT", "Time, UTC"):
+        assert f'"title":{{"text":"{title}"' in page
+
+
+def test_what_is_drawn_is_what_was_recorded(tmp_path):
+    page = page_of(run_folder(tmp_path, samples=10, fills=3))
+    figures = json.loads(re.search(r"const figures = (\{.*?\});\n", page)[1])
+    numbers = {
+        trace["name"]: np.frombuffer(base64.b64decode(trace["y"]["bdata"]), "<f8")
+        for figure in figures.values()
+        for trace in figure["data"]
+    }
+    wave = np.sin(np.arange(10))
+    np.testing.assert_array_equal(numbers["Equity (USDT)"], 1_000 + wave)
+    np.testing.assert_allclose(
+        numbers["Drawdown (USDT)"], wave - np.maximum.accumulate(wave), atol=1e-9
+    )
+    assert np.isnan(numbers["Mid"][0])
+    np.testing.assert_array_equal(numbers["Sell, maker"], [100.0, 102.0])
+    np.testing.assert_array_equal(numbers["Buy, maker"], [101.0])
 
 
 def test_thinning_keeps_the_extremes():

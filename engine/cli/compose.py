@@ -60,9 +60,20 @@ def parse_override(argument: str) -> Override:
     if argument.startswith("~"):
         return Override(argument[1:].partition("=")[0], "", delete=True)
     key, equals, value = argument.lstrip("+").partition("=")
+    if argument.startswith("--"):
+        raise ConfigError(f"expected key=value, found '{argument}'{_without_dashes(argument)}")
     if not equals or not key.strip():
         raise ConfigError(f"expected key=value, found '{argument}'")
     return Override(key.strip(), value)
+
+
+def _without_dashes(argument: str) -> str:
+    """What somebody meant who typed an option in the way of other programs."""
+    key, equals, value = argument.lstrip("-").partition("=")
+    if equals:
+        return f"; write {key}={value}"
+    hint = did_you_mean(argument, ("--help", "--multirun", "--version"), show_all=0)
+    return hint or f"; write {key}=…"
 
 
 def compose(
@@ -150,28 +161,44 @@ def expand_sweep(
     """
     combinations: list[list[Override]] = [[]]
     for override in overrides:
-        _checked_type(schema, override, groups)
-        values = [override] if override.delete else list(_sweep_values(override, groups))
+        annotation = _checked_type(schema, override, groups)
+        as_text = override.key in groups or is_text(annotation)
+        values = [override] if override.delete else list(_sweep_values(override, as_text=as_text))
         combinations = [[*chosen, value] for chosen in combinations for value in values]
     return combinations
 
 
-def _sweep_values(override: Override, groups: Sequence[str]) -> Iterator[Override]:
+def _sweep_values(override: Override, *, as_text: bool) -> Iterator[Override]:
+    """The values of one key; choices and texts as typed, others in Hydra's spelling."""
     from hydra.core.override_parser.types import Glob
 
     parsed = _parsed(override)
     value = None if parsed is None else parsed.value()
-    if isinstance(value, Glob) and override.key in groups:
+    if isinstance(value, Glob):
         names = [n for n in group_options(override.key) if n != "custom"]
         yield from (Override(override.key, name) for name in value.filter(names))
     elif parsed is None or not parsed.is_sweep_override():
         yield override
     elif parsed.is_discrete_sweep():
-        yield from (Override(override.key, text) for text in parsed.sweep_string_iterator())
+        texts = (
+            map(_unescaped, parsed.sweep_iterator()) if as_text else parsed.sweep_string_iterator()
+        )
+        yield from (Override(override.key, text) for text in texts)
     else:
         raise ConfigError(
             f"{override.key}: expected values such as a,b or range(1,5), found '{override.value}'"
         )
+
+
+def _unescaped(value: Any) -> str:
+    """A parsed value as the user typed it: `module:Class`, or `[a,b]` for a list of choices."""
+    from hydra.core.override_parser.types import QuotedString
+
+    if isinstance(value, QuotedString):
+        return value.with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(map(_unescaped, value))}]"
+    return "null" if value is None else str(value)
 
 
 def _with_shorthands(overrides: Sequence[Override]) -> Iterator[Override]:
@@ -198,10 +225,16 @@ def _check_choice(override: Override) -> None:
     options = group_options(override.key)
     if override.value.startswith("[") and override.value.endswith("]"):
         chosen = _as_list(override.value)
+        if override.key != "instrument" and len(chosen) > 1:
+            raise ConfigError(f"{override.key}: expected one choice, found {override.value}")
     elif "," in override.value:
         raise ConfigError(
-            f"{override}: add -m to run once for each, or write {override.key}=[{override.value}]"
-            " for all in one run"
+            f"{override}: several values need -m, one run for each"
+            + (
+                f", or [{override.value}] for all in one run"
+                if override.key == "instrument"
+                else ""
+            )
         )
     else:
         chosen = [override.value]
@@ -238,7 +271,11 @@ def _compose_with_hydra(name: str, overrides: list[str]) -> DictConfig:
     try:
         with hydra.initialize_config_dir(str(packaged), version_base="1.3"):
             return hydra.compose(name, overrides=overrides)
-    except (HydraException, OSError, YAMLError) as error:
+    except YAMLError as error:
+        raise ConfigError(f"configuration '{name}': {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"configuration '{name}': a file is not UTF-8 text: {error}") from error
+    except (HydraException, OSError) as error:
         raise ConfigError(f"configuration '{name}': {_first_line(error)}") from error
 
 

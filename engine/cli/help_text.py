@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from engine.cli.tables import console
@@ -48,7 +49,7 @@ def show_command(name: str) -> None:
     out.print()
     table = Table.grid(padding=(0, 2))
     for key, default, text in _keys(command.keys):
-        table.add_row(f"  [bold]{key}[/bold]", default.replace("[", "\\["), text)
+        table.add_row(f"  [bold]{key}[/bold]", escape(default), escape(text))
     out.print(table)
     if name == "backtest":
         _show_choices(out)
