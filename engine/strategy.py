@@ -91,7 +91,8 @@ class Strategy(Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
-        self._timers: dict[int, str] = {}
+        # Name of each timer that is wound, and whether it goes on after it was due.
+        self._timers: dict[int, tuple[str, bool]] = {}
 
     def on_start(self) -> None:
         """The clock stands at the first event; subscribe here."""
@@ -118,7 +119,7 @@ class Strategy(Generic[C]):
         """A book became suspect (`gap.is_trusted` False) or trusted again (True)."""
 
     def on_stop(self) -> None:
-        """The data is at its end. Orders given here go nowhere."""
+        """The data is at its end. Orders given here are refused (RUN_ENDED)."""
 
     @property
     def instruments(self) -> list[str]:
@@ -180,7 +181,7 @@ class Strategy(Generic[C]):
             assert every_ns is not None
             first = self.clock.now_ns + every_ns
         timer = self._kernel.set_timer(first, every_ns)
-        self._timers[timer] = name
+        self._timers[timer] = (name, every_ns is not None)
         return timer
 
     def cancel_timer(self, timer: int) -> bool:
@@ -274,7 +275,10 @@ class Strategy(Generic[C]):
         return found
 
     def _call_timer(self, timer: int) -> None:
-        self.on_timer(Timer(timer, self._timers.get(timer, ""), self.clock.now_ns))
+        name, repeats = self._timers[timer]
+        if not repeats:
+            del self._timers[timer]
+        self.on_timer(Timer(timer, name, self.clock.now_ns))
 
     def _market(self, instrument: str) -> int:
         try:

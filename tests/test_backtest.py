@@ -197,6 +197,7 @@ def test_bars_timers_and_trades():
         ("tick", 4.0),
         ("tick", 8.0),
     ]
+    assert list(strategy._timers) == [strategy.tick], "a timer that is over leaves nothing behind"
 
 
 def test_a_gap_is_told():
