@@ -140,21 +140,13 @@ impl BarBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventKind, SEQ_NONE, flags};
+    use crate::event::EventKind;
 
     fn feed(builder: &mut BarBuilder, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
         let trade = Event {
             ts_event_ns: ts_ns,
             ts_recv_ns: ts_ns,
-            px_ticks: px,
-            qty_lots: qty,
-            seq: 1,
-            prev_seq: SEQ_NONE,
-            instrument: 0,
-            kind: EventKind::Trade as u8,
-            side: side as u8,
-            flags: flags::FIRST | flags::LAST,
-            reserved: 0,
+            ..crate::event::tests::row(EventKind::Trade, side, px, qty, 1)
         };
         let bars = std::iter::from_fn(|| builder.pop_completed(ts_ns)).collect();
         builder.add(&trade, ts_ns);

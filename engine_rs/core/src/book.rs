@@ -297,21 +297,11 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::flags;
 
     fn row(kind: EventKind, side: Side, px: i64, qty: i64, seq: u64, prev: u64) -> Event {
         Event {
-            ts_event_ns: 0,
-            ts_recv_ns: 0,
-            px_ticks: px,
-            qty_lots: qty,
-            seq,
             prev_seq: prev,
-            instrument: 0,
-            kind: kind as u8,
-            side: side as u8,
-            flags: flags::FIRST | flags::LAST,
-            reserved: 0,
+            ..crate::event::tests::row(kind, side, px, qty, seq)
         }
     }
 

@@ -48,6 +48,12 @@ impl Step {
         self.mantissa as f64 / 10f64.powi(self.places.cast_signed())
     }
 
+    /// A number of steps as a float, for the edges only.
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn value(self, steps: f64) -> f64 {
+        steps * self.mantissa as f64 / 10f64.powi(self.places.cast_signed())
+    }
+
     /// The step as an amount of money; `None` where it is finer than money's unit.
     pub fn money(self) -> Option<Money> {
         let places = MONEY_PLACES.checked_sub(self.places)?;

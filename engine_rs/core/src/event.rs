@@ -110,9 +110,42 @@ impl Event {
         self.flags & flags::FIRST != 0
     }
 
+    /// The venue's clock, or ours where the venue sends no time.
+    #[inline]
+    pub fn venue_time_ns(&self) -> i64 {
+        if self.ts_event_ns == TS_NONE {
+            self.ts_recv_ns
+        } else {
+            self.ts_event_ns
+        }
+    }
+
     /// Whether this row ends a venue message.
     #[inline]
     pub fn is_last(&self) -> bool {
         self.flags & flags::LAST != 0
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Event, EventKind, SEQ_NONE, Side, flags};
+
+    /// A message of one row at time 0; a delta continues from the id before its own.
+    pub(crate) fn row(kind: EventKind, side: Side, px: i64, qty: i64, seq: u64) -> Event {
+        Event {
+            px_ticks: px,
+            qty_lots: qty,
+            seq,
+            prev_seq: if kind == EventKind::Delta {
+                seq - 1
+            } else {
+                SEQ_NONE
+            },
+            kind: kind as u8,
+            side: side as u8,
+            flags: flags::FIRST | flags::LAST,
+            ..Event::default()
+        }
     }
 }

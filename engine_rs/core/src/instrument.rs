@@ -87,14 +87,12 @@ impl Instrument {
     /// Ticks as a price, for the edges only.
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn px(&self, px_ticks: i64) -> f64 {
-        let (mantissa, places) = self.tick.parts();
-        (px_ticks as f64 * mantissa as f64) / 10f64.powi(places.cast_signed())
+        self.tick.value(px_ticks as f64)
     }
 
     /// Lots as a quantity, for the edges only.
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn qty(&self, qty_lots: i64) -> f64 {
-        let (mantissa, places) = self.lot.parts();
-        (qty_lots as f64 * mantissa as f64) / 10f64.powi(places.cast_signed())
+        self.lot.value(qty_lots as f64)
     }
 }

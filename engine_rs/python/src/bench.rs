@@ -4,12 +4,12 @@ use cobalt_core::book::Book;
 use cobalt_core::decimal::Step;
 use cobalt_core::decode::{Binance, Market};
 use cobalt_core::event::{Event, Side};
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::to_py;
-use crate::events::{Row, from_array, to_array};
+use crate::events::{self, Row, from_array, to_array};
 
 /// Price in ticks and quantity in lots of each level, best first.
 type Levels<'py> = Bound<'py, PyArray2<i64>>;
@@ -24,10 +24,7 @@ fn replay_book<'py>(
     let readonly = rows
         .try_readonly()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    let events = readonly.as_slice()?;
-    // SAFETY: `Row` is `repr(transparent)` over `Event`.
-    let events: &[Event] =
-        unsafe { std::slice::from_raw_parts(events.as_ptr().cast(), rows.len()) };
+    let events = events::rows(readonly.as_slice()?);
     let book = py.detach(|| {
         let mut book = Book::new();
         for message in events.split_inclusive(Event::is_last) {

@@ -315,10 +315,8 @@ impl Kernel {
     /// Average entry price of an instrument's position; None while flat.
     fn entry_px(&self, market: usize) -> Option<f64> {
         let market = &self.core.markets[market];
-        let (mantissa, places) = market.instrument.tick.parts();
-        #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
-        let scale = mantissa as f64 / 10f64.powi(places.cast_signed());
-        market.account.entry_px_ticks().map(|ticks| ticks * scale)
+        let tick = market.instrument.tick.to_f64();
+        market.account.entry_px_ticks().map(|ticks| ticks * tick)
     }
 
     /// The view of an instrument's book, with arrays of at least `depth` levels.

@@ -40,9 +40,9 @@ pub struct Order {
 pub fn average_px(order: &CoreOrder, instrument: &Instrument) -> Option<f64> {
     let lots = order.filled_lots;
     (lots != 0).then(|| {
-        let (mantissa, places) = instrument.tick.parts();
-        let ticks = order.filled_px_lots as f64 / lots as f64;
-        ticks * mantissa as f64 / 10f64.powi(places.cast_signed())
+        instrument
+            .tick
+            .value(order.filled_px_lots as f64 / lots as f64)
     })
 }
 

@@ -1,27 +1,8 @@
 //! Each rule of the module header, on books made by hand.
 
 use super::*;
-use crate::event::{EventKind, SEQ_NONE, flags};
-
-fn row(kind: EventKind, side: Side, px: i64, qty: i64, seq: u64) -> Event {
-    Event {
-        ts_event_ns: 0,
-        ts_recv_ns: 0,
-        px_ticks: px,
-        qty_lots: qty,
-        seq,
-        prev_seq: if kind == EventKind::Delta {
-            seq - 1
-        } else {
-            SEQ_NONE
-        },
-        instrument: 0,
-        kind: kind as u8,
-        side: side as u8,
-        flags: flags::FIRST | flags::LAST,
-        reserved: 0,
-    }
-}
+use crate::event::EventKind;
+use crate::event::tests::row;
 
 /// Bids 99 × 10 and 98 × 20, asks 101 × 10 and 102 × 20.
 fn exchange() -> SimExchange {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, EventKind, TS_NONE};
+use crate::event::{Event, EventKind};
 
 /// Rows owned by somebody else: a vector, a numpy array, a mapped file.
 pub trait Batch: Send + Sync {
@@ -157,7 +157,7 @@ impl Stream {
     #[inline]
     pub fn advance_exchange(&mut self) -> Result<()> {
         self.exchange.start = self.exchange.end;
-        self.exchange = self.load(self.exchange, venue_time)?;
+        self.exchange = self.load(self.exchange, Event::venue_time_ns)?;
         self.drop_read();
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Stream {
 
     fn reload(&mut self) -> Result<()> {
         if self.exchange.time == PENDING {
-            self.exchange = self.load(self.exchange, venue_time)?;
+            self.exchange = self.load(self.exchange, Event::venue_time_ns)?;
         }
         if self.local.time == PENDING {
             self.local = self.load(self.local, receive_time)?;
@@ -239,14 +239,6 @@ impl Stream {
         };
         let expected = format!("whole message groups of kind {}", self.kind.name());
         Error::invalid("feed", expected, found)
-    }
-}
-
-fn venue_time(head: &Event) -> i64 {
-    if head.ts_event_ns == TS_NONE {
-        head.ts_recv_ns
-    } else {
-        head.ts_event_ns
     }
 }
 

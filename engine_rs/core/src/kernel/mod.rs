@@ -488,11 +488,7 @@ impl Kernel {
                     self.trades_due.push_back(TradeDue {
                         market: stream.instrument,
                         builder: 0,
-                        ts_ns: if row.ts_event_ns == crate::event::TS_NONE {
-                            row.ts_recv_ns
-                        } else {
-                            row.ts_event_ns
-                        },
+                        ts_ns: row.venue_time_ns(),
                         row,
                     });
                 }

@@ -1,7 +1,7 @@
 //! Whole runs on data made by hand: order of time, latencies, answers, ends.
 
 use super::*;
-use crate::event::{EventKind, SEQ_NONE, Side, flags};
+use crate::event::{EventKind, Side};
 use crate::exchange::RiskAverseQueue;
 use crate::instrument::ContractKind;
 use crate::money::tests::instrument;
@@ -13,19 +13,7 @@ fn row(kind: EventKind, ts: i64, side: Side, px: i64, qty: i64, seq: u64) -> Eve
     Event {
         ts_event_ns: ts,
         ts_recv_ns: ts + RECV_LAG,
-        px_ticks: px,
-        qty_lots: qty,
-        seq,
-        prev_seq: if kind == EventKind::Delta {
-            seq - 1
-        } else {
-            SEQ_NONE
-        },
-        instrument: 0,
-        kind: kind as u8,
-        side: side as u8,
-        flags: flags::FIRST | flags::LAST,
-        reserved: 0,
+        ..crate::event::tests::row(kind, side, px, qty, seq)
     }
 }
 
