@@ -92,11 +92,11 @@ format: $(VENV)/.built
 	$(BIN)/ruff format .
 
 # The peer bounds numpy, so its lock is resolved first and the other chosen from it.
-COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes \
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra notebooks --universal --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 
 lock: $(VENV)/.installed
-	$(COMPILE) --extra bench --output-file requirements-bench.lock
+	$(COMPILE) --extra bench --extra nautilus --output-file requirements-bench.lock
 	$(COMPILE) --constraints requirements-bench.lock --output-file requirements.lock
 
 clean:

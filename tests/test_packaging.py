@@ -121,7 +121,8 @@ def test_a_lock_pins_what_the_project_asks_for(name):
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = asked["project"]["dependencies"] + asked["dependency-groups"]["dev"]
     if name == "requirements-bench.lock":
-        wanted += asked["project"]["optional-dependencies"]["bench"]
+        extras = asked["project"]["optional-dependencies"]
+        wanted += extras["bench"] + extras["nautilus"]
     pins = pinned(name)
     for requirement in map(Requirement, wanted):
         if requirement.marker is None or requirement.marker.evaluate():

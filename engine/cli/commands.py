@@ -36,6 +36,9 @@ class ImportKeys:
     )
     clock_offset_ns: int | None = _key(None, "shift of receive times; null: found from the data")
     max_broken_share: float = _key(0.01, "share of broken lines above which the import fails")
+    options: dict[str, str] = field(
+        default_factory=dict, metadata={"help": "the format's own settings, options.NAME=…"}
+    )
     output: str = _key("text", "text or json")
 
 
@@ -121,6 +124,7 @@ def _import(arguments: Sequence[str]) -> int:
         base_latency_ns=keys.base_latency_ns,
         clock_offset_ns=keys.clock_offset_ns,
         max_broken_share=keys.max_broken_share,
+        options=keys.options,
     )
     if as_json:
         _print_json(report.to_dict())

@@ -115,7 +115,12 @@ def parse_arguments(schema: type[T], arguments: Sequence[str]) -> T:
     values: dict[str, Any] = {}
     for argument in arguments:
         override = parse_override(argument)
-        values[override.key] = _value(override, _checked_type(schema, override, ()))
+        value = _value(override, _checked_type(schema, override, ()))
+        outer, dot, inner = override.key.partition(".")
+        if dot:
+            values.setdefault(outer, {})[inner] = value
+        else:
+            values[outer] = value
     return build(schema, values)
 
 

@@ -15,7 +15,7 @@ from engine.importers.progress import terminal_progress
 from engine.importers.report import BrokenLine, ImportFailed, ImportReport, ImportRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from engine.importers.report import Progress
 
@@ -41,6 +41,7 @@ def run_import(
     base_latency_ns: int = 0,
     clock_offset_ns: int | None = None,
     max_broken_share: float = 0.01,
+    options: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Imports files into a catalog, all or nothing, and tells what was done.
@@ -48,8 +49,8 @@ def run_import(
     `paths` are files or globs; `instrument` an instrument's id; `catalog` the catalog's folder.
     Receive times are shifted so that none is earlier than the venue's time plus `base_latency_ns`,
     or by `clock_offset_ns` where that is given. More than `max_broken_share` of broken lines fail
-    the import. `progress` is called with the stage's name, bytes done and bytes in all; without it
-    a terminal on stderr shows bars.
+    the import. `options` are the format's own, by name. `progress` is called with the stage's
+    name, bytes done and bytes in all; without it a terminal on stderr shows bars.
 
     Raises `ImportFailed`, `CatalogError` or `ConfigError` (all `ValueError`), or `OSError` for a
     file or folder that cannot be used; the catalog is then as it was.
@@ -74,6 +75,7 @@ def run_import(
             clock_offset_ns=clock_offset_ns,
             max_broken_share=max_broken_share,
             progress=shown,
+            options=dict(options or {}),
         )
         report: ImportReport = importlib.import_module(_FORMATS[format]).run(request)
     return report

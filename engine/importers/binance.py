@@ -55,6 +55,7 @@ class _Recording:
 
 def run(request: ImportRequest) -> ImportReport:
     """Imports recordings; see `engine.importers.run_import`."""
+    request.check_options(())
     started = time.perf_counter()
     instrument = load_instrument(request.instrument)
     if not instrument.market.startswith("binance_"):

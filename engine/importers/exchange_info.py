@@ -20,6 +20,7 @@ def run(request: ImportRequest) -> ImportReport:
     """Writes `conf/instrument/<ID>.yaml` in the working folder. `request.instrument` is the venue's
     symbol or an id such as `SOLUSDT-PERP.BINANCE`; the catalog is not touched.
     """
+    request.check_options(())
     if len(request.paths) != 1:
         raise ImportFailed(
             f"path: expected one exchangeInfo JSON file, found {len(request.paths)} of them"

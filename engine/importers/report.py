@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from engine.config import ConfigError, did_you_mean
 
 __all__ = ["BrokenLine", "ImportFailed", "ImportReport", "ImportRequest", "Progress"]
 
@@ -17,9 +19,13 @@ class ImportFailed(ValueError):
     """The import was given up and the catalog is as it was; the message says why."""
 
 
+def _one_of(names: Sequence[str]) -> str:
+    return f"one of {', '.join(names)}" if names else "no option for this format"
+
+
 @dataclass(frozen=True)
 class ImportRequest:
-    """The arguments of `engine.importers.run_import`, checked."""
+    """The arguments of `engine.importers.run_import`, checked; `options` are the format's own."""
 
     paths: tuple[str, ...]
     instrument: str
@@ -28,6 +34,16 @@ class ImportRequest:
     clock_offset_ns: int | None
     max_broken_share: float
     progress: Progress
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def check_options(self, known: Sequence[str]) -> None:
+        """Raises `ConfigError` for an option that the format does not know."""
+        for name in self.options:
+            if name not in known:
+                raise ConfigError(
+                    f"options.{name}: expected {_one_of(known)}"
+                    f"{did_you_mean(name, known)}"
+                )
 
 
 @dataclass(frozen=True)
