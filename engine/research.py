@@ -12,7 +12,7 @@ or ns since the epoch.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from engine.strategy import Strategy
 from engine.units import duration_ns, timestamp_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import polars as pl
 
@@ -73,7 +74,7 @@ def cob(
     name, members, ids = _members(source, group, config)
     every_ns = duration_ns(every, "every")
 
-    def recorder(put: Put) -> Strategy[Any]:
+    def recorder(put: Put) -> _Recorder:
         return _CobRecorder(put, name, every_ns, bucket, members)
 
     return _run(source, ids, ("depth",), recorder, start, end, config)
@@ -101,7 +102,7 @@ def _members(
 ) -> tuple[str, dict[str, float] | None, list[str]]:
     """Name and members of a group, and the ids of the instruments that are needed."""
     if not isinstance(group, str):
-        weights = dict(group) if hasattr(group, "keys") else dict.fromkeys(group, 1.0)
+        weights = dict(group) if isinstance(group, Mapping) else dict.fromkeys(group, 1.0)
         return "+".join(weights), weights, list(weights)
     if group in config.groups:
         return group, None, list(config.groups[group])
@@ -115,9 +116,8 @@ def _members(
         and manifest.of_kind("depth")
     ]
     if not of_base:
-        raise CatalogError(
-            f"catalog {catalog.root}: no depth of {group}; it holds {', '.join(present) or 'nothing'}"
-        )
+        held = ", ".join(present) or "nothing"
+        raise CatalogError(f"catalog {catalog.root}: no depth of {group}; it holds {held}")
     return group, None, of_base
 
 

@@ -145,20 +145,20 @@ impl Cob {
 
     #[getter]
     fn best_bid(&self, py: Python<'_>) -> Option<f64> {
-        self.read(py, |cob| cob.bests().map(|(bid, _)| bid))
+        self.read(py, |cob| cob.bests().map(|bests| bests.bid))
     }
 
     #[getter]
     fn best_ask(&self, py: Python<'_>) -> Option<f64> {
-        self.read(py, |cob| cob.bests().map(|(_, ask)| ask))
+        self.read(py, |cob| cob.bests().map(|bests| bests.ask))
     }
 
     /// Best ask less best bid over the mid, in basis points; negative while members cross.
     #[getter]
     fn spread_bps(&self, py: Python<'_>) -> Option<f64> {
         self.read(py, |cob| {
-            let (bid, ask) = cob.bests()?;
-            Some((ask - bid) / cob.row()?.mid * 1e4)
+            let spread = cob.bests()?.spread;
+            Some(spread / cob.row()?.mid * 1e4)
         })
     }
 

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decimal::Step;
+use crate::decimal::{PLACES_MAX, Step};
 use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::instrument::{ContractKind, Instrument};
@@ -120,6 +120,23 @@ impl Units {
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn px(&self, px_ticks: i64) -> f64 {
         self.tick.value(px_ticks as f64)
+    }
+
+    /// How far a price in ticks lies above one of another instrument, in quote units. Prices differ
+    /// by little beside their size, so that the difference of two floats would keep few digits.
+    pub fn px_above(&self, px_ticks: i64, other: &Self, other_ticks: i64) -> f64 {
+        let exact = |units: &Self, ticks: i64| {
+            let (mantissa, places) = units.tick.parts();
+            let step = 10i128.pow(PLACES_MAX - places) * i128::from(mantissa);
+            step.checked_mul(i128::from(ticks))
+        };
+        let difference = exact(self, px_ticks)
+            .zip(exact(other, other_ticks))
+            .and_then(|(a, b)| a.checked_sub(b));
+        match difference {
+            Some(units) => to_f64(units) / 10f64.powi(PLACES_MAX.cast_signed()),
+            None => self.px(px_ticks) - other.px(other_ticks),
+        }
     }
 
     /// The size of a level in base units, without the weight.

@@ -39,17 +39,19 @@ pub fn crossing(buy: (usize, &Book, &Units), sell: (usize, &Book, &Units)) -> Op
     if ask_px > bid_px {
         return None;
     }
-    let level = |units: &Units, (px, lots): (i64, i64)| (units.px(px), units.base_qty(px, lots));
+    let level = |units: &Units, (px, lots): (i64, i64)| (px, units.base_qty(px, lots));
     let mut asks = asks.levels(Side::Ask).map(|found| level(buy_units, found));
     let mut bids = bids.levels(Side::Bid).map(|found| level(sell_units, found));
     let (mut ask, mut bid) = (asks.next(), bids.next());
     let (mut qty, mut profit) = (0.0, 0.0);
-    while let (Some((ask_px, ask_left)), Some((bid_px, bid_left))) = (&mut ask, &mut bid)
-        && ask_px <= bid_px
-    {
+    while let (Some((ask_px, ask_left)), Some((bid_px, bid_left))) = (&mut ask, &mut bid) {
+        let edge = sell_units.px_above(*bid_px, buy_units, *ask_px);
+        if edge < 0.0 {
+            break;
+        }
         let taken = ask_left.min(*bid_left);
         qty += taken;
-        profit += taken * (*bid_px - *ask_px);
+        profit += taken * edge;
         *ask_left -= taken;
         *bid_left -= taken;
         let (ask_gone, bid_gone) = (*ask_left <= 0.0, *bid_left <= 0.0);

@@ -91,6 +91,17 @@ pub struct Member {
     cells: Cells,
 }
 
+/// The best prices of the members that take part, in quote units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bests {
+    /// Highest bid.
+    pub bid: f64,
+    /// Lowest ask.
+    pub ask: f64,
+    /// Ask less bid, exact but for one rounding; negative while members cross.
+    pub spread: f64,
+}
+
 /// The consolidated book of one group.
 #[derive(Clone, Debug)]
 pub struct Cob {
@@ -98,7 +109,7 @@ pub struct Cob {
     pub group: Group,
     members: Vec<Member>,
     row: Row,
-    bests: Option<(f64, f64)>,
+    bests: Option<Bests>,
     has_mid: bool,
     is_fresh: bool,
     samples: MirrorRing<Row>,
@@ -237,16 +248,16 @@ impl Cob {
 
     fn rebuild<'a>(&mut self, book: impl Fn(usize) -> &'a Book) {
         let (mut weighted, mut weights) = (0.0, 0.0);
-        let (mut best_bid, mut best_ask) = (f64::NEG_INFINITY, f64::INFINITY);
+        let (mut best_bid, mut best_ask) = (None, None);
         for member in self.members.iter().filter(|member| member.is_in()) {
             let book = book(member.market);
             let units = member.cells.units();
             let (bid, ask) = (book.best_bid(), book.best_ask());
             if let Some((px, _)) = bid {
-                best_bid = best_bid.max(units.px(px));
+                better(&mut best_bid, units, px, 1.0);
             }
             if let Some((px, _)) = ask {
-                best_ask = best_ask.min(units.px(px));
+                better(&mut best_ask, units, px, -1.0);
             }
             if let (Some((bid, bid_lots)), Some((ask, ask_lots))) = (bid, ask) {
                 let resting = units.base_qty(bid, bid_lots) + units.base_qty(ask, ask_lots);
@@ -255,7 +266,13 @@ impl Cob {
                 weights += weight;
             }
         }
-        self.bests = (best_bid.is_finite() && best_ask.is_finite()).then_some((best_bid, best_ask));
+        self.bests = best_bid
+            .zip(best_ask)
+            .map(|((bid_units, bid), (ask_units, ask))| Bests {
+                bid: bid_units.px(bid),
+                ask: ask_units.px(ask),
+                spread: ask_units.px_above(ask, bid_units, bid),
+            });
         self.has_mid = weights > 0.0;
         if !self.has_mid {
             return;
@@ -307,9 +324,8 @@ impl Cob {
         self.seconds.latest(SECONDS_KEPT)
     }
 
-    /// Highest bid and lowest ask of the members that take part, if both exist; the bid may be
-    /// above the ask.
-    pub fn bests(&self) -> Option<(f64, f64)> {
+    /// Highest bid and lowest ask of the members that take part, if both exist.
+    pub fn bests(&self) -> Option<Bests> {
         self.bests
     }
 
@@ -421,6 +437,15 @@ impl Member {
     fn is_stale(&self, now_ns: i64, stale_ns: i64) -> bool {
         self.recv_ns
             .is_none_or(|recv| now_ns.saturating_sub(recv) > stale_ns)
+    }
+}
+
+/// Keeps the higher (`sign` 1) or the lower (−1) of two prices.
+#[inline]
+fn better<'a>(best: &mut Option<(&'a Units, i64)>, units: &'a Units, px: i64, sign: f64) {
+    let is_better = best.is_none_or(|(of, found)| sign * units.px_above(px, of, found) > 0.0);
+    if is_better {
+        *best = Some((units, px));
     }
 }
 
