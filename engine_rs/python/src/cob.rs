@@ -1,7 +1,8 @@
 //! A strategy's view of a consolidated order book.
 
 use cobalt_core::cob::{
-    AVERAGED, BUCKETS, Cob as CoreCob, Crossing as CoreCrossing, Level as CoreLevel, Row, WINDOWS,
+    AVERAGED, BUCKETS, Cob as CoreCob, Crossing as CoreCrossing, Detail, Level as CoreLevel, Row,
+    WINDOWS,
 };
 use cobalt_core::event::Side;
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
@@ -78,14 +79,22 @@ impl Cob {
         self.read(py, |cob| cob.row().map(look))
     }
 
+    fn detail(&self, py: Python<'_>) -> Option<Detail> {
+        self.kernel
+            .bind(py)
+            .borrow_mut()
+            .core
+            .cob_detail(self.index)
+    }
+
     /// Fills one of the arrays; with NaN where there is no consolidated mid.
     fn fill(
         &self,
         py: Python<'_>,
         array: usize,
-        values: impl FnOnce(&mut CoreCob) -> Option<[f64; BUCKETS]>,
+        values: Option<&[f64; BUCKETS]>,
     ) -> Py<PyArray1<f64>> {
-        let values = self.read(py, values).unwrap_or([f64::NAN; BUCKETS]);
+        let values = values.unwrap_or(&[f64::NAN; BUCKETS]);
         let array = &self.arrays[array];
         // SAFETY: the array is ours alone to write (Python sees it read-only), contiguous,
         // `BUCKETS` long, and no reference to its data lives during this call.
@@ -171,37 +180,35 @@ impl Cob {
     #[getter]
     #[allow(clippy::cast_possible_wrap, reason = "a few buckets")]
     fn prices(&self, py: Python<'_>) -> Py<PyArray1<f64>> {
-        self.fill(py, 0, |cob| {
-            let first = cob.row()?.first;
-            Some(std::array::from_fn(|index| {
-                self.edge(first.saturating_add(index as i64))
-            }))
-        })
+        let first = self.row(py, |row| row.first);
+        let edges =
+            |first: i64| std::array::from_fn(|index| self.edge(first.saturating_add(index as i64)));
+        self.fill(py, 0, first.map(edges).as_ref())
     }
 
     #[getter]
     fn bid(&self, py: Python<'_>) -> Py<PyArray1<f64>> {
-        self.fill(py, 1, |cob| cob.row().map(|row| row.bid))
+        self.fill(py, 1, self.row(py, |row| row.bid).as_ref())
     }
 
     #[getter]
     fn ask(&self, py: Python<'_>) -> Py<PyArray1<f64>> {
-        self.fill(py, 2, |cob| cob.row().map(|row| row.ask))
+        self.fill(py, 2, self.row(py, |row| row.ask).as_ref())
     }
 
     #[getter]
     fn imbalance(&self, py: Python<'_>) -> Py<PyArray1<f64>> {
-        self.fill(py, 3, |cob| cob.row().map(|row| row.imbalance))
+        self.fill(py, 3, self.row(py, |row| row.imbalance).as_ref())
     }
 
     #[getter]
     fn vwap(&self, py: Python<'_>) -> Py<PyArray1<f64>> {
-        self.fill(py, 4, |cob| cob.detail().map(|detail| detail.vwap))
+        self.fill(py, 4, self.detail(py).map(|detail| detail.vwap).as_ref())
     }
 
     #[getter]
     fn venues(&self, py: Python<'_>) -> Py<PyArray1<u8>> {
-        let detail = self.read(py, CoreCob::detail);
+        let detail = self.detail(py);
         let values = detail.map_or([0; BUCKETS], |detail| detail.venues);
         // SAFETY: as in `fill`.
         unsafe {
@@ -213,7 +220,7 @@ impl Cob {
     /// Moving averages of the imbalance of the ten buckets around the mid.
     #[getter]
     fn imbalance_ma(&self, py: Python<'_>) -> Py<PyArray2<f64>> {
-        let averages = self.read(py, |cob| cob.averages());
+        let averages = self.read(py, CoreCob::averages);
         let values = averages.map(|row| row.map(|value| value.unwrap_or(f64::NAN)));
         let length = WINDOWS * AVERAGED;
         // SAFETY: as in `fill`; nested arrays lie as the matrix does, row by row.
@@ -245,7 +252,7 @@ impl Cob {
     /// Each member's share of the window's depth.
     #[getter]
     fn shares<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let shares = self.read(py, |cob| cob.detail().map(|detail| detail.shares));
+        let shares = self.detail(py).map(|detail| detail.shares);
         let dict = PyDict::new(py);
         for (id, share) in self.ids.iter().zip(shares.unwrap_or_default()) {
             dict.set_item(id, share)?;

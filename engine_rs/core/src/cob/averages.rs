@@ -54,7 +54,8 @@ impl Default for Averages {
 }
 
 impl Averages {
-    /// Takes in the latest of `rows`, all samples kept, oldest first.
+    /// Takes in the latest of `rows`: samples, oldest first, of which none is missing that the
+    /// windows still hold.
     pub fn push(&mut self, rows: &[Row]) {
         let Some(latest) = rows.last() else { return };
         let offset = latest.first.wrapping_sub(self.base);

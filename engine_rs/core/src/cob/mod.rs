@@ -33,12 +33,15 @@ use crate::event::Side;
 use crate::instrument::Instrument;
 use crate::ring::MirrorRing;
 use averages::Averages;
-use cells::{Cells, Units};
+pub use cells::Cells;
+use cells::Units;
 
 /// Time between samples, on multiples of it since the epoch.
 pub const SAMPLE_NS: i64 = 100_000_000;
-/// Samples kept: more than the longest moving average needs.
+/// Samples kept: those of the longest moving average and [`SAMPLES_BEHIND_MAX`] more.
 pub const SAMPLES_KEPT: usize = 640;
+/// Samples that the moving averages may be behind before they are made anew.
+const SAMPLES_BEHIND_MAX: usize = 32;
 /// Seconds of history kept, a sample each.
 pub const SECONDS_KEPT: usize = 300;
 
@@ -108,13 +111,15 @@ pub struct Cob {
     /// Its definition.
     pub group: Group,
     members: Vec<Member>,
-    row: Row,
+    row: Box<Row>,
     bests: Option<Bests>,
     has_mid: bool,
     is_fresh: bool,
     samples: MirrorRing<Row>,
     seconds: MirrorRing<Row>,
     averages: Averages,
+    /// Samples that the averages have not taken in yet.
+    unaveraged: usize,
 }
 
 impl Cob {
@@ -163,13 +168,14 @@ impl Cob {
         Ok(Self {
             group,
             members,
-            row: Row::default(),
+            row: Box::default(),
             bests: None,
             has_mid: false,
             is_fresh: false,
             samples: MirrorRing::new(SAMPLES_KEPT),
             seconds: MirrorRing::new(SECONDS_KEPT),
             averages: Averages::default(),
+            unaveraged: 0,
         })
     }
 
@@ -200,10 +206,10 @@ impl Cob {
         self.members[member].cells.clear();
     }
 
-    /// A level of a member's book changed its size.
+    /// A member's buckets, to be told of every level that changes.
     #[inline]
-    pub fn change(&mut self, member: usize, side: Side, px_ticks: i64, old: i64, new: i64) {
-        self.members[member].cells.change(side, px_ticks, old, new);
+    pub fn cells(&mut self, member: usize) -> &mut Cells {
+        &mut self.members[member].cells
     }
 
     /// A message of a member was applied; whether the member came or went with it.
@@ -302,10 +308,10 @@ impl Cob {
         if !self.has_mid {
             return;
         }
-        self.samples.push(self.row);
-        self.averages.push(self.samples.latest(SAMPLES_KEPT));
+        self.samples.push(*self.row);
+        self.unaveraged += 1;
         if self.row.ts_ns.rem_euclid(10 * SAMPLE_NS) == 0 {
-            self.seconds.push(self.row);
+            self.seconds.push(*self.row);
         }
     }
 
@@ -330,8 +336,19 @@ impl Cob {
     }
 
     /// Moving averages of the imbalance of the [`AVERAGED`] buckets around the mid, as of the last
-    /// sample: a row for each of [`WINDOWS_NS`]; `None` for a bucket that no sample saw.
-    pub fn averages(&self) -> [[Option<f64>; AVERAGED]; WINDOWS] {
+    /// sample: a row for each of [`WINDOWS_NS`]; `None` for a bucket that no sample saw. Samples are
+    /// taken in when the averages are asked for, so that only who looks pays.
+    pub fn averages(&mut self) -> [[Option<f64>; AVERAGED]; WINDOWS] {
+        let rows = self.samples.latest(SAMPLES_KEPT);
+        if self.unaveraged > SAMPLES_BEHIND_MAX {
+            // Samples that would have to be taken out again are no longer there.
+            self.averages = Averages::default();
+            self.unaveraged = rows.len();
+        }
+        for last in rows.len() - self.unaveraged..rows.len() {
+            self.averages.push(&rows[..=last]);
+        }
+        self.unaveraged = 0;
         if self.has_mid {
             self.averages.read(self.row.first)
         } else {
@@ -339,8 +356,9 @@ impl Cob {
         }
     }
 
-    /// Price, venues and shares of the window as of the last [`Self::refresh`].
-    pub fn detail(&mut self) -> Option<Detail> {
+    /// Price, venues and shares of the window as of the last [`Self::refresh`]. Prices are found by
+    /// going through the levels of the window, best first.
+    pub fn detail<'a>(&mut self, book: impl Fn(usize) -> &'a Book) -> Option<Detail> {
         if !self.has_mid {
             return None;
         }
@@ -359,10 +377,10 @@ impl Cob {
             for (index, cell) in window.iter().enumerate() {
                 let (bid, ask) = member.cells.quantities(cell);
                 *share += bid + ask;
-                detail.vwap[index] += member.cells.value(cell);
                 detail.venues[index] =
                     detail.venues[index].saturating_add(u8::from(Cells::is_present(cell)));
             }
+            member.add_values(book(member.market), first, &mut detail.vwap);
         }
         for (index, vwap) in detail.vwap.iter_mut().enumerate() {
             // An empty bucket has the value 0 and the quantity 0: NaN.
@@ -432,6 +450,26 @@ impl Member {
     #[inline]
     pub fn is_in(&self) -> bool {
         self.absence.is_none()
+    }
+
+    /// Adds the weighted quote value of what rests in each bucket of the window.
+    fn add_values(&self, book: &Book, first: i64, values: &mut [f64; BUCKETS]) {
+        let units = self.cells.units();
+        for side in [Side::Bid, Side::Ask] {
+            for (px, lots) in book.levels(side) {
+                let offset = units.bucket(px).wrapping_sub(first);
+                match usize::try_from(offset) {
+                    Ok(index) if index < BUCKETS => {
+                        let value = units.base_qty(px, lots) * units.px(px);
+                        values[index] += self.weight * value;
+                    }
+                    // Bids go down and asks up: behind the window there are no more of it.
+                    Ok(_) if side == Side::Ask => break,
+                    Err(_) if side == Side::Bid => break,
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn is_stale(&self, now_ns: i64, stale_ns: i64) -> bool {

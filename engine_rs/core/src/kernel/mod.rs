@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::bars::{Bar, BarBuilder};
 use crate::book::Outcome;
-use crate::cob::{Absence, Cob, Crossing, Group, SAMPLE_NS};
+use crate::cob::{Absence, Cob, Crossing, Detail, Group, SAMPLE_NS};
 use crate::error::{Error, Result};
 use crate::event::{Event, EventKind};
 use crate::exchange::{ConstantLatency, QueueModel};
@@ -390,6 +390,13 @@ impl Kernel {
         &mut self.cobs[index].cob
     }
 
+    /// Price, venues and shares of a consolidated book's window.
+    pub fn cob_detail(&mut self, index: usize) -> Option<Detail> {
+        self.refresh_cob(index);
+        let markets = &self.markets;
+        self.cobs[index].cob.detail(|market| &markets[market].book)
+    }
+
     /// The books of a consolidated book's members that cross one another now.
     pub fn crossings(&self, cob: usize) -> Vec<Crossing> {
         self.cobs[cob]
@@ -712,15 +719,15 @@ fn apply_to_cobs(market: &mut Market, cobs: &mut [ShownCob], rows: &[Event]) -> 
         }
     }
     if let [(index, member)] = places[..] {
-        let cob = &mut cobs[index].cob;
+        let cells = cobs[index].cob.cells(member);
         return book.apply_message_with(rows, |side, key, old, new| {
-            cob.change(member, side, Ladder::key(side, key), old, new);
+            cells.change(side, Ladder::key(side, key), old, new);
         });
     }
     book.apply_message_with(rows, |side, key, old, new| {
         for &(index, member) in places {
             let px = Ladder::key(side, key);
-            cobs[index].cob.change(member, side, px, old, new);
+            cobs[index].cob.cells(member).change(side, px, old, new);
         }
     })
 }
