@@ -4,6 +4,7 @@
 pub mod bars;
 pub mod book;
 pub mod catalog;
+pub mod chart;
 pub mod cob;
 pub mod decimal;
 pub mod decode;

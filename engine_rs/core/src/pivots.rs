@@ -10,6 +10,8 @@
 //! Every bar counts, empty ones included. Pivots confirmed by one bar come in the order of levels,
 //! highs before lows of a level.
 
+use std::cmp::Ordering;
+
 use crate::error::{Error, Result};
 
 /// Most levels.
@@ -211,10 +213,9 @@ impl Structure {
             let (last, before) = (latest.next()?, latest.next()?);
             Some(last.cmp(&before))
         };
-        use std::cmp::Ordering::{Greater, Less};
         Some(match (step(true)?, step(false)?) {
-            (Greater, Greater) => Trend::Up,
-            (Less, Less) => Trend::Down,
+            (Ordering::Greater, Ordering::Greater) => Trend::Up,
+            (Ordering::Less, Ordering::Less) => Trend::Down,
             _ => Trend::Sideways,
         })
     }
@@ -344,9 +345,9 @@ mod tests {
 
     fn pivot(level: u8, is_high: u8, px_ticks: i64) -> Pivot {
         Pivot {
+            px_ticks,
             level,
             is_high,
-            px_ticks,
             ..Pivot::default()
         }
     }
@@ -386,6 +387,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "whole numbers are exact")]
     fn floor_pivots_by_their_formulas() {
         let found = FloorPivots::new(120, 90, 105);
         assert_eq!(found.pivot, 105.0);

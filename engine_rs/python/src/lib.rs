@@ -2,6 +2,7 @@
 
 mod bench;
 mod book;
+mod chart;
 mod cob;
 mod errors;
 mod events;
@@ -26,6 +27,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
+    chart::register(m)?;
     cob::register(m)?;
     events::register(m)?;
     importing::register(m)?;
