@@ -369,6 +369,28 @@ class Kernel:
     def order(self, order: int) -> Order | None: ...
     def live_orders(self) -> list[Order]: ...
 
+# Bars as columns; used through `engine.analysis`.
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+def find_pivots(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    ts_confirmed_ns: _Ints,
+    k: int = 2,
+    levels: int = 5,
+) -> tuple[np.ndarray[Any, np.dtype[np.void]], np.ndarray[Any, np.dtype[np.int8]]]: ...
+def compute_indicators(
+    names: Sequence[str],
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    close_ticks: _Ints,
+    volume_lots: _Ints,
+    tick: str,
+    lot: str,
+) -> dict[str, npt.NDArray[np.float64]]: ...
+
 # Import and catalog; used through `engine.importers`, `engine.catalog` and `engine.verify`.
 _Rows: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 

@@ -1,5 +1,6 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod analysis;
 mod bench;
 mod book;
 mod chart;
@@ -26,6 +27,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
         "release"
     };
     m.add("BUILD_PROFILE", profile)?;
+    analysis::register(m)?;
     bench::register(m)?;
     chart::register(m)?;
     cob::register(m)?;

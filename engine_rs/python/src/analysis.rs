@@ -1,0 +1,149 @@
+//! Pivots and indicators over arrays of bars: the code that runs strategies, bar by bar.
+
+use cobalt_core::decimal::Step;
+use cobalt_core::indicators::{Candle, Indicator, Unit};
+use cobalt_core::pivots::{Pivot, PivotDetector, Structure, Trend};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::chart::PivotRow;
+use crate::errors::to_py;
+
+/// A column as a slice; `name` is the parameter named in errors.
+fn column<'a>(
+    name: &str,
+    array: &'a PyReadonlyArray1<'_, i64>,
+    length: usize,
+) -> PyResult<&'a [i64]> {
+    let values = array.as_slice().map_err(|_| {
+        PyValueError::new_err(format!(
+            "{name}: expected a contiguous array, found one with gaps"
+        ))
+    })?;
+    if values.len() != length {
+        return Err(PyValueError::new_err(format!(
+            "{name}: expected {length} values as in ts_start_ns, found {}",
+            values.len()
+        )));
+    }
+    Ok(values)
+}
+
+/// Pivots, and a trend for each.
+type PivotColumns<'py> = (Bound<'py, PyArray1<PivotRow>>, Bound<'py, PyArray1<i8>>);
+
+/// Pivots of bars in the order of their confirmation, and the trend of the level after each: 1, −1,
+/// 0, or −128 where it is not known yet.
+#[pyfunction]
+#[pyo3(signature = (ts_start_ns, high_ticks, low_ticks, ts_confirmed_ns, k = 2, levels = 5))]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "extracted from Python by value"
+)]
+fn find_pivots<'py>(
+    py: Python<'py>,
+    ts_start_ns: PyReadonlyArray1<'py, i64>,
+    high_ticks: PyReadonlyArray1<'py, i64>,
+    low_ticks: PyReadonlyArray1<'py, i64>,
+    ts_confirmed_ns: PyReadonlyArray1<'py, i64>,
+    k: usize,
+    levels: usize,
+) -> PyResult<PivotColumns<'py>> {
+    let length = ts_start_ns.len()?;
+    let starts = column("ts_start_ns", &ts_start_ns, length)?;
+    let highs = column("high_ticks", &high_ticks, length)?;
+    let lows = column("low_ticks", &low_ticks, length)?;
+    let confirmed = column("ts_confirmed_ns", &ts_confirmed_ns, length)?;
+    let mut detector = PivotDetector::new(k, levels).map_err(to_py)?;
+    let (pivots, trends) = py.detach(|| {
+        let (mut pivots, mut trends) = (Vec::<Pivot>::new(), Vec::new());
+        let mut structure = Structure::default();
+        for at in 0..length {
+            detector.push(starts[at], highs[at], lows[at], confirmed[at], &mut pivots);
+            for pivot in &pivots[trends.len()..] {
+                structure.push(*pivot);
+            }
+            for pivot in &pivots[trends.len()..] {
+                let trend = structure.trend(usize::from(pivot.level));
+                trends.push(trend.map_or(i8::MIN, Trend::sign));
+            }
+        }
+        (pivots.into_iter().map(PivotRow).collect::<Vec<_>>(), trends)
+    });
+    Ok((
+        PyArray1::from_vec(py, pivots),
+        PyArray1::from_vec(py, trends),
+    ))
+}
+
+/// Results of indicators over bars, by name, in units of tick and lot; NaN before an indicator has
+/// seen enough bars.
+#[pyfunction]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "extracted from Python by value"
+)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "named by keyword on the Python side"
+)]
+fn compute_indicators<'py>(
+    py: Python<'py>,
+    names: Vec<String>,
+    ts_start_ns: PyReadonlyArray1<'py, i64>,
+    high_ticks: PyReadonlyArray1<'py, i64>,
+    low_ticks: PyReadonlyArray1<'py, i64>,
+    close_ticks: PyReadonlyArray1<'py, i64>,
+    volume_lots: PyReadonlyArray1<'py, i64>,
+    tick: &str,
+    lot: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let length = ts_start_ns.len()?;
+    let starts = column("ts_start_ns", &ts_start_ns, length)?;
+    let highs = column("high_ticks", &high_ticks, length)?;
+    let lows = column("low_ticks", &low_ticks, length)?;
+    let closes = column("close_ticks", &close_ticks, length)?;
+    let volumes = column("volume_lots", &volume_lots, length)?;
+    let steps = (
+        Step::parse(tick).map_err(to_py)?,
+        Step::parse(lot).map_err(to_py)?,
+    );
+    let dict = PyDict::new(py);
+    for name in names {
+        let mut indicator = Indicator::parse(&name).map_err(to_py)?;
+        let columns = py.detach(|| {
+            let mut columns = vec![Vec::with_capacity(length); indicator.names().len()];
+            for at in 0..length {
+                indicator.push(&Candle {
+                    ts_start_ns: starts[at],
+                    high_ticks: highs[at],
+                    low_ticks: lows[at],
+                    close_ticks: closes[at],
+                    volume_lots: volumes[at],
+                    value_px_lots: None,
+                });
+                for (column, result) in columns.iter_mut().zip(indicator.results()) {
+                    let value = result.map(|value| match indicator.unit() {
+                        Unit::Number => value,
+                        Unit::Price => steps.0.value(value),
+                        Unit::Volume => steps.1.value(value),
+                    });
+                    column.push(value.unwrap_or(f64::NAN));
+                }
+            }
+            columns
+        });
+        for (name, column) in indicator.names().iter().zip(columns) {
+            dict.set_item(name, PyArray1::from_vec(py, column))?;
+        }
+    }
+    Ok(dict)
+}
+
+/// Adds this module's names.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(find_pivots, m)?)?;
+    m.add_function(wrap_pyfunction!(compute_indicators, m)?)
+}
