@@ -33,8 +33,8 @@ use crate::event::Side;
 use crate::instrument::Instrument;
 use crate::ring::MirrorRing;
 use averages::Averages;
-pub use cells::Cells;
 use cells::Units;
+pub use cells::{Cells, Grid};
 
 /// Time between samples, on multiples of it since the epoch.
 pub const SAMPLE_NS: i64 = 100_000_000;
