@@ -237,16 +237,18 @@ class _Survey:
         They may follow upon it, also overlapping its end (messages seen before are then left out
         by their ids), or lie wholly before or between its files.
         """
-        if old is None or not old.files:
+        # Candles and single orders are no part of the streams that recordings go on from.
+        files = [] if old is None else old.event_files
+        if old is None or not files:
             return None, True
         times = [time for item in self.recordings if (time := item.found["ts_recv_ns"])]
         start = min(first for first, _ in times) + self.clock_offset_ns
         end = max(last for _, last in times) + self.clock_offset_ns
-        old_start = min(entry.ts_recv_first_ns for entry in old.files)
-        old_end = max(entry.ts_recv_last_ns for entry in old.files)
+        old_start = min(entry.ts_recv_first_ns for entry in files)
+        old_end = max(entry.ts_recv_last_ns for entry in files)
         if start >= old_start and end > old_end:
             return old.resume, True
-        for entry in old.files:
+        for entry in files:
             if start <= entry.ts_recv_last_ns and entry.ts_recv_first_ns <= end:
                 raise ImportFailed(
                     f"{self._names()}: {_span(start, end)} overlaps what the catalog has of"
