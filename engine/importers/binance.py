@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.importers.report import ImportRequest
     from engine.instruments import Instrument
 
-__all__ = ["run"]
+__all__ = ["expand", "run"]
 
 _STEP_BYTES = 4 << 20
 _BATCH_ROWS = 262_144
@@ -64,7 +64,7 @@ def run(request: ImportRequest) -> ImportReport:
         )
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    recordings = _hashed(_expand(request.paths), request)
+    recordings = _hashed(expand(request.paths), request)
     known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
     new = [item for item in recordings if item.sha256 not in known]
     files_known = [item.path.name for item in recordings if item.sha256 in known]
@@ -86,7 +86,7 @@ def run(request: ImportRequest) -> ImportReport:
     )
 
 
-def _expand(patterns: Iterable[str]) -> list[Path]:
+def expand(patterns: Iterable[str]) -> list[Path]:
     """The files that paths and globs name, each once, in the order of their names."""
     found: dict[Path, Path] = {}
     for pattern in patterns:
