@@ -70,9 +70,10 @@ BAR_INTERVALS = {
 }
 """Intervals of candles that the catalog keeps, in ns: those that divide a day."""
 
-ORDER_ACTIONS = ("add", "change", "delete", "unnamed")
-"""What a row of `orders` tells; the column `action` counts from 1. `unnamed` sets the size at a
-price that belongs to orders without a known id."""
+ORDER_ACTIONS = ("clear", "add", "change", "delete", "unnamed", "rest", "rest_over")
+"""What a row of `orders` tells; the column `action` counts from 1. `clear` begins with an empty
+book, `unnamed` sets the size at a price that belongs to orders without a known id; the others are
+calls of `engine._core.OrderBook`."""
 
 COLUMNS = (
     "ts_event_ns",

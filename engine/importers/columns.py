@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["TIME_UNITS", "Steps", "steps", "times_ns"]
+__all__ = ["TIME_UNITS", "Steps", "steps", "times_ns", "whole_steps"]
 
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _EXACT_FLOAT_MAX = 10**15
@@ -66,6 +66,13 @@ def steps(column: Any, step: str, *, nearest: bool = False) -> Steps:
         lambda at: (texts[at].as_py() or b"").decode(errors="replace"),
         nearest=nearest,
     )
+
+
+def whole_steps(text: str, step: str) -> int | None:
+    """A decimal text as a count of `step`; None where it is no whole number of 64 bits of them."""
+    mantissa, places = _parts(step)
+    found = _long_way(text, Decimal(mantissa).scaleb(-places), nearest=False)
+    return None if found is None else found[0]
 
 
 def _texts(column: Any) -> Any:

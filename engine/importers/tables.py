@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-__all__ = ["Batch", "Table", "open_table"]
+__all__ = ["Batch", "Table", "Unpacked", "open_table"]
 
 _BLOCK_BYTES = 4 << 20
 _BATCH_ROWS = 262_144
@@ -66,7 +66,7 @@ def open_table(path: Path, *, names: Sequence[str] | None = None, skip_lines: in
         raise ImportFailed(f"{path}: the file is empty; nothing was imported")
     if head.startswith(_PARQUET):
         return _open_parquet(path)
-    return _open_csv(path, head, names, skip_lines)
+    return _open_csv(path, names, skip_lines)
 
 
 def _open_parquet(path: Path) -> Table:
@@ -104,11 +104,11 @@ def _open_parquet(path: Path) -> Table:
     return Table(names, batches(), lambda: size * done // metadata.num_rows)
 
 
-def _open_csv(path: Path, head: bytes, names: Sequence[str] | None, skip_lines: int) -> Table:
+def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table:
     import pyarrow as pa
     from pyarrow import csv
 
-    stream = _Unpacked(path, head)
+    stream = Unpacked(path)
     first = stream.peek_line(skip_lines)
     if not first.strip():
         stream.close()
@@ -197,13 +197,17 @@ class _Lines:
         return line
 
 
-class _Unpacked(io.RawIOBase):
-    """The text of a file, unpacked as it is read. Damage ends it and is kept in `damage`."""
+class Unpacked(io.RawIOBase):
+    """The bytes of a file (plain, gzip, xz or a zip of one member), unpacked as they are read.
+    Damage ends them and is kept in `damage`; what unpacks beyond measure raises `ImportFailed`.
+    """
 
-    def __init__(self, path: Path, head: bytes) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
         self._file = path.open("rb")
+        head = self._file.read(8)
+        self._file.seek(0)
         self._text = _unpacker(path, self._file, head)
         self._ahead = b""
         self._given = 0
@@ -224,9 +228,17 @@ class _Unpacked(io.RawIOBase):
         return 0 if self._file.closed else self._file.tell()
 
     def readable(self) -> bool:
+        """True: this is what the stream is for."""
         return True
 
+    def readinto(self, buffer: Any) -> int:
+        """As `io.RawIOBase.readinto`."""
+        text = self.read(len(buffer))
+        buffer[: len(text)] = text
+        return len(text)
+
     def read(self, size: int = -1) -> bytes:
+        """The next bytes, at most `size`; none at the end or where the data is damaged."""
         if self._ahead:
             text = self._ahead if size < 0 else self._ahead[:size]
             self._ahead = self._ahead[len(text) :]
@@ -246,6 +258,7 @@ class _Unpacked(io.RawIOBase):
         return text
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
         super().close()
 
