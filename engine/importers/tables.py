@@ -29,6 +29,8 @@ _RATIO_MAX = 1_000
 _RATIO_FROM_BYTES = 64 << 20
 _DELIMITERS = b",;\t"
 _PARQUET = b"PAR1"
+_PACKED = 1 << 16
+_XZ_MEMORY_MAX = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ class Unpacked(io.RawIOBase):
         if self.damage is not None:
             return b""
         try:
-            text: bytes = self._text.read(size)
+            text: bytes = self._text.read(size if size > 0 else _BLOCK_BYTES)
         except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
             self.damage = f"the packed data is cut off or damaged: {_first_line(error)}"
             return b""
@@ -263,13 +265,40 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
+class _Members:
+    """The text of gzip or xz members, one after the other, to the last byte before any damage."""
+
+    def __init__(self, file: Any, begin: Callable[[], Any]) -> None:
+        self._file = file
+        self._begin = begin
+        self._member = begin()
+        self._packed = b""
+
+    def read(self, size: int) -> bytes:
+        """The next text, at most `size` bytes; raises where the data is damaged or ends early."""
+        while True:
+            if self._member.eof:
+                # Zeros may stand behind the last member.
+                self._packed = self._member.unused_data.lstrip(b"\0") or self._file.read(_PACKED)
+                if not self._packed.strip(b"\0"):
+                    return b""
+                self._member = self._begin()
+            elif not self._packed and getattr(self._member, "needs_input", True):
+                self._packed = self._file.read(_PACKED)
+                if not self._packed:
+                    raise EOFError("the file ends before the end of the packed data")
+            text: bytes = self._member.decompress(self._packed, size)
+            # zlib hands back what it did not use; lzma keeps it.
+            self._packed = getattr(self._member, "unconsumed_tail", b"")
+            if text:
+                return text
+
+
 def _unpacker(path: Path, file: Any, head: bytes) -> Any:
     if head.startswith(b"\x1f\x8b"):
-        import gzip
-
-        return gzip.GzipFile(fileobj=file)
+        return _Members(file, lambda: zlib.decompressobj(wbits=31))
     if head.startswith(b"\xfd7zXZ\0"):
-        return lzma.LZMAFile(file)
+        return _Members(file, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_MAX))
     if head.startswith(b"PK\3\4"):
         try:
             archive = zipfile.ZipFile(file)
