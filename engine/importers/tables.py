@@ -35,7 +35,9 @@ _XZ_MEMORY_MAX = 256 << 20
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns by name, pyarrow arrays of one length, and where each row stands in its file."""
+    """Columns by name, pyarrow arrays of one length, and the line of each row in its file (of lines
+    that hold something; Parquet: the row).
+    """
 
     columns: dict[str, Any]
     rows: int
@@ -51,6 +53,7 @@ class Table:
     names: list[str]
     batches: Generator[Batch, None, None]
     bytes_done: Callable[[], int]
+    close: Callable[[], None]
     broken: list[tuple[int, str, str]] = field(default_factory=list)
     broken_count: int = 0
     damage: str | None = None
@@ -86,6 +89,7 @@ def _open_parquet(path: Path) -> Table:
     unpacked = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     _check_ratio(path, size, unpacked)
     if metadata.num_rows == 0:
+        file.close()
         raise ImportFailed(f"{path}: the file has no rows; nothing was imported")
     names = file.schema_arrow.names
     done = 0
@@ -103,7 +107,7 @@ def _open_parquet(path: Path) -> Table:
                 f"{path}: damaged after row {done:,}: {_first_line(error)}; nothing was imported"
             ) from error
 
-    return Table(names, batches(), lambda: size * done // metadata.num_rows)
+    return Table(names, batches(), lambda: size * done // metadata.num_rows, file.close)
 
 
 def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table:
@@ -111,38 +115,21 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
     from pyarrow import csv
 
     stream = Unpacked(path)
-    first = stream.peek_line(skip_lines)
-    if not first.strip():
+    try:
+        found, has_header, delimiter = _csv_head(path, stream, names, skip_lines)
+    except BaseException:
         stream.close()
-        why = f" ({stream.damage})" if stream.damage else ""
-        raise ImportFailed(f"{path}: expected CSV or Parquet, found no line of text{why}")
-    if b"\0" in first:
-        stream.close()
-        raise ImportFailed(f"{path}: expected CSV or Parquet, found binary data")
-    delimiter = max(_DELIMITERS, key=first.count)
-    cells = [cell.strip().strip(b'"') for cell in first.split(bytes([delimiter]))]
-    has_header = not _is_number(cells[0])
-    if has_header:
-        found = [cell.decode("utf-8", "replace") for cell in cells]
-    elif names is None:
-        stream.close()
-        raise ImportFailed(
-            f"{path}: expected a first line with the names of the columns, found"
-            f" '{first[:80].decode(errors='replace')}'; name them with options.columns=[a,b,c]"
-        )
-    else:
-        found = list(names)
+        raise
     skipped: list[int] = []
     before = skip_lines + has_header
 
     def invalid(row: Any) -> str:
-        text = row.text or ""
-        skipped.append((row.number or 0) + skip_lines)
-        if text.strip():
-            table.broken_count += 1
-            if len(table.broken) < _BROKEN_KEPT:
-                reason = f"expected {row.expected_columns} columns, found {row.actual_columns}"
-                table.broken.append((skipped[-1], reason, text[:200]))
+        line = (row.number or 0) + skip_lines
+        if len(table.broken) < _BROKEN_KEPT:
+            skipped.append(line)
+            reason = f"expected {row.expected_columns} columns, found {row.actual_columns}"
+            table.broken.append((line, reason, (row.text or "")[:200]))
+        table.broken_count += 1
         return "skip"
 
     def batches() -> Generator[Batch, None, None]:
@@ -159,7 +146,6 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
                 csv.ParseOptions(
                     delimiter=chr(delimiter),
                     invalid_row_handler=invalid,
-                    ignore_empty_lines=False,
                 ),
                 csv.ConvertOptions(
                     column_types=dict.fromkeys(found, pa.binary()), strings_can_be_null=False
@@ -175,12 +161,33 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
             raise ImportFailed(
                 f"{path}: not CSV after row {done:,}: {_first_line(error)}; nothing was imported"
             ) from error
-        finally:
-            stream.close()
         table.damage = stream.damage
 
-    table = Table(found, batches(), stream.bytes_done)
+    table = Table(found, batches(), stream.bytes_done, stream.close)
     return table
+
+
+def _csv_head(
+    path: Path, stream: Unpacked, names: Sequence[str] | None, skip_lines: int
+) -> tuple[list[str], bool, int]:
+    """The names of the columns, whether the first line has them, and what stands between cells."""
+    first = stream.peek_line(skip_lines)
+    if not first.strip():
+        why = f" ({stream.damage})" if stream.damage else ""
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found no line of text{why}")
+    if b"\0" in first:
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found binary data")
+    first = first.removeprefix(b"\xef\xbb\xbf")
+    delimiter = max(_DELIMITERS, key=first.count)
+    cells = [cell.strip().strip(b'"') for cell in first.split(bytes([delimiter]))]
+    if not _is_number(cells[0]):
+        return [cell.decode("utf-8", "replace") for cell in cells], True, delimiter
+    if names is None:
+        raise ImportFailed(
+            f"{path}: expected a first line with the names of the columns, found"
+            f" '{first[:80].decode(errors='replace')}'; name them with options.columns=[a,b,c]"
+        )
+    return list(names), False, delimiter
 
 
 class _Lines:
@@ -208,9 +215,13 @@ class Unpacked(io.RawIOBase):
         super().__init__()
         self._path = path
         self._file = path.open("rb")
-        head = self._file.read(8)
-        self._file.seek(0)
-        self._text = _unpacker(path, self._file, head)
+        try:
+            head = self._file.read(8)
+            self._file.seek(0)
+            self._text = _unpacker(path, self._file, head)
+        except BaseException:
+            self._file.close()
+            raise
         self._ahead = b""
         self._given = 0
         self.damage: str | None = None
