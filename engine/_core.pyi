@@ -96,6 +96,7 @@ class Bar:
     close: float
     volume: float
     buy_volume: float
+    vwap: float
     trades: int
     is_empty: bool
 
@@ -153,6 +154,161 @@ class Gap:
     detail: str | None
     ts_recv_ns: int
 
+BAR_DTYPE: np.dtype[np.void]
+PIVOT_DTYPE: np.dtype[np.void]
+COB_ROW_DTYPE: np.dtype[np.void]
+
+@final
+class Chart:
+    """A live view of an instrument's bars of one interval, with what is computed on them.
+
+    It moves on when a bar is complete. `bars` and `pivots` are read-only views of memory that the
+    run goes on writing: copy what is to be kept. `chart["sma:20"]` is the latest result of an
+    indicator, None before it has seen enough bars.
+    """
+
+    instrument: str
+    interval: str
+    bars: npt.NDArray[np.void]
+    """The latest 1,500 bars of `BAR_DTYPE`, oldest first, in the instrument's units; the venue's
+    clock. `vwap` is Σ price × quantity / volume, or the close of a bar without trades."""
+    pivots: npt.NDArray[np.void]
+    """The latest 1,500 pivots of `PIVOT_DTYPE` in the order of their confirmation. `ts_pivot_ns` is
+    the start of the pivot's bar on the venue's clock, `ts_confirmed_ns` ours."""
+    indicators: dict[str, float | None]
+    floor_pivots: dict[str, float] | None
+    """p, r1 to r3 and s1 to s3 of the UTC day of the latest bar: P = (H + L + C) / 3,
+    R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L), R3 = H + 2(P − L),
+    S3 = L − 2(H − P), from the bars of the day before; None without them."""
+    def add_indicator(self, name: str) -> list[str]:
+        """Adds an indicator that sees the bars from now on; the names of its results."""
+    def __getitem__(self, name: str, /) -> float | None: ...
+    def trend(self, level: int = 1) -> int | None:
+        """1 where the level's last high and low are above those before, −1 where both are below,
+        else 0; None before it has two of each."""
+    def bounds(self, px: float) -> PivotBounds:
+        """What frames a price among the last 256 pivots of each level and side."""
+
+@final
+class PivotBounds:
+    """Lowest and highest of the pivots kept, and the nearest at or below and at or above a price;
+    None where there is none."""
+
+    low: float | None
+    high: float | None
+    support: float | None
+    resistance: float | None
+
+@final
+class Pivot:
+    """A confirmed pivot: the start of its bar on the venue's clock, and when it became known on
+    ours. `level` is 1 to 5."""
+
+    instrument: str
+    interval: str
+    level: int
+    is_high: bool
+    px: float
+    ts_pivot_ns: int
+    ts_confirmed_ns: int
+
+@final
+class Cob:
+    """A live view of a group's consolidated order book, on our receive clock.
+
+    Quantities are in units of the base asset times each member's weight, prices in quote units.
+    The window is 40 buckets: 20 below the one that holds the consolidated mid, 20 from it upward.
+    While no member that takes part has two sides there is no mid: the numbers are None and the
+    arrays NaN. Arrays are read-only; those of the window are overwritten by the next access and
+    `samples` and `seconds` are views of memory that the run goes on writing: copy what is to be
+    kept.
+    """
+
+    group: str
+    members: list[str]
+    bucket_size: float
+    ts_ns: int
+    mid: float | None
+    """Mean of the members' mids, each weighted by its weight × base units at its best prices."""
+    best_bid: float | None
+    best_ask: float | None
+    spread_bps: float | None
+    """(best ask − best bid) / mid × 10,000; negative while members cross."""
+    first_bucket: int | None
+    """Absolute number of the lowest bucket: it begins at `first_bucket × bucket_size`."""
+    prices: npt.NDArray[np.float64]
+    """Lower edge of each bucket, shape (40,)."""
+    bid: npt.NDArray[np.float64]
+    ask: npt.NDArray[np.float64]
+    imbalance: npt.NDArray[np.float64]
+    """(bid − ask) / (bid + ask) of each bucket, 0 where it is empty."""
+    vwap: npt.NDArray[np.float64]
+    """Mean price of what rests in each bucket, both sides, by quantity; NaN where it is empty."""
+    venues: npt.NDArray[np.uint8]
+    """Members with resting size in each bucket."""
+    imbalance_ma: npt.NDArray[np.float64]
+    """Mean imbalance over the last 1, 5, 15 and 60 s (rows) of the ten buckets around the mid
+    (columns; the mid's is the sixth), from ten samples a second, by absolute price."""
+    bid_depth: float | None
+    ask_depth: float | None
+    liquidity_imbalance: float | None
+    """(bid − ask) / (bid + ask) of the whole window."""
+    shares: dict[str, float]
+    """Each member's share of the window's depth, both sides."""
+    ages_ns: dict[str, int | None]
+    """Time since the last depth message of each member."""
+    absent: dict[str, str]
+    """Members that take no part: no_snapshot, suspect or stale."""
+    crossings: list[Crossing]
+    supports: list[CobLevel]
+    resistances: list[CobLevel]
+    samples: npt.NDArray[np.void]
+    """The last 640 samples (64 s), ten a second, of `COB_ROW_DTYPE`, oldest first."""
+    seconds: npt.NDArray[np.void]
+    """The last 300 samples on whole seconds, of `COB_ROW_DTYPE`, oldest first."""
+    def heatmap(
+        self,
+        kind: Literal["bid", "ask", "imbalance", "total"] = "total",
+        seconds: int = 300,
+        buckets: int = 40,
+    ) -> npt.NDArray[np.float64]:
+        """Time × price, float64[seconds, buckets]: the last row is the latest whole second, column
+        `buckets // 2` the mid's bucket. NaN where nothing was sampled, or the bucket was outside
+        the window then."""
+
+@final
+class Crossing:
+    """Two members of which one asks no more than the other bids: buy from the first, sell to the
+    second. `qty` base units could be taken without a loss, for `profit` quote units before fees."""
+
+    buy: str
+    sell: str
+    ask_px: float
+    bid_px: float
+    qty: float
+    profit: float
+    is_locked: bool
+
+@final
+class CobLevel:
+    """A bucket in which much rests: its edges, quantity, and quantity over the mean of its half."""
+
+    px_low: float
+    px_high: float
+    qty: float
+    strength: float
+
+@final
+class CobMember:
+    """A member of a consolidated book left it, or came back (`is_in`); `reason` is no_snapshot,
+    suspect or stale."""
+
+    group: str
+    instrument: str
+    is_in: bool
+    reason: str | None
+    ts_recv_ns: int
+
 @final
 class Kernel:
     """The event loop; `engine.backtest.Backtest` is its public face."""
@@ -187,9 +343,15 @@ class Kernel:
     def position(self, market: int) -> float: ...
     def entry_px(self, market: int) -> float | None: ...
     def book(self, market: int, depth: int) -> Book: ...
+    def add_cob(
+        self, name: str, members: Sequence[tuple[int, float]], bucket: str, stale_ns: int
+    ) -> Cob: ...
+    def subscribe_cob(self, cob: int, every_ns: int | None) -> None: ...
     def subscribe_book(self, market: int, every_ns: int | None) -> None: ...
     def subscribe_trades(self, market: int) -> None: ...
+    def chart(self, market: int, interval: str) -> Chart: ...
     def subscribe_bars(self, market: int, interval: str) -> None: ...
+    def subscribe_pivots(self, market: int, interval: str, k: int, levels: int) -> None: ...
     def set_timer(self, at_ns: int, every_ns: int | None) -> int: ...
     def cancel_timer(self, timer: int) -> bool: ...
     def submit(

@@ -14,11 +14,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from engine.units import duration_ns, timestamp_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     import numpy as np
 
-    from engine._core import Bar, Book, Fill, Gap, Kernel, Order, Trade
+    from engine._core import (
+        Bar,
+        Book,
+        Chart,
+        Cob,
+        CobMember,
+        Fill,
+        Gap,
+        Kernel,
+        Order,
+        Pivot,
+        Trade,
+    )
+    from engine.cob import CobDefinition
+    from engine.config import CobConfig
+    from engine.instruments import Instrument
 
     Number = str | int | float | Decimal
 
@@ -29,6 +45,9 @@ HANDLERS = (
     "on_book",
     "on_trade",
     "on_bar",
+    "on_pivot",
+    "on_cob",
+    "on_cob_member",
     "on_timer",
     "on_order",
     "on_fill",
@@ -106,6 +125,15 @@ class Strategy(Generic[C]):
     def on_bar(self, bar: Bar) -> None:
         """A complete bar of a subscribed interval."""
 
+    def on_pivot(self, pivot: Pivot) -> None:
+        """A pivot of a subscribed interval is confirmed; its bar lies in the past."""
+
+    def on_cob(self, cob: Cob) -> None:
+        """A subscribed consolidated book that has a mid. `cob` is a live view."""
+
+    def on_cob_member(self, change: CobMember) -> None:
+        """A member left a consolidated book (suspect or stale), or came back."""
+
     def on_timer(self, timer: Timer) -> None:
         """A timer is due."""
 
@@ -147,13 +175,96 @@ class Strategy(Generic[C]):
         self._kernel.subscribe_book(market, every_ns)
         return book
 
+    def subscribe_cob(
+        self,
+        group: str,
+        every: str | int | None = None,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Cob:
+        """Calls `on_cob` after every message of a member, or on the multiples of `every` since the
+        epoch, while the consolidated book has a mid. Returns the live view; see [`cob`].
+        """
+        found = self.cob(group, bucket=bucket, members=members)
+        every_ns = None if every is None else duration_ns(every, "every")
+        self._kernel.subscribe_cob(list(self._cobs).index(group), every_ns)
+        return found
+
+    def cob(
+        self,
+        group: str,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Cob:
+        """The live view of a consolidated book, which takes samples from the first call on.
+
+        `group` is the name of a configured group (`cob.groups`), the id of an instrument, or a base
+        asset, which stands for all of the run's instruments of it; with `members` (ids, or weights
+        by id) it is a name of your own. `bucket` is the bucket size in quote units; without it the
+        configured one of the base asset (`cob.buckets`). Raises ValueError for a group that cannot
+        be, or was asked for before with another definition.
+        """
+        from engine.cob import definition
+
+        wanted = definition(group, self._definitions, self._cob_config, bucket, members)
+        known = self._cobs.get(group)
+        if known is None:
+            view = self._kernel.add_cob(
+                group,
+                [(self._market(name), weight) for name, weight in wanted.members.items()],
+                wanted.bucket,
+                wanted.stale_ns,
+            )
+            known = self._cobs[group] = (view, wanted)
+        elif known[1] != wanted and not (bucket is None and members is None):
+            raise ValueError(f"cob {group}: expected {known[1]} as before, found {wanted}")
+        return known[0]
+
     def subscribe_trades(self, instrument: str) -> None:
         """Calls `on_trade` on every trade."""
         self._kernel.subscribe_trades(self._market(instrument))
 
-    def subscribe_bars(self, instrument: str, interval: str) -> None:
-        """Calls `on_bar` on every complete bar: 1s, 1m, 5m, 15m, 1h, 4h or 1d."""
+    def subscribe_bars(
+        self, instrument: str, interval: str, indicators: Iterable[str] = ()
+    ) -> Chart:
+        """Calls `on_bar` on every complete bar: 1s, 1m, 5m, 15m, 1h, 4h or 1d.
+
+        Returns the live view; see [`chart`].
+        """
+        view = self.chart(instrument, interval, indicators)
         self._kernel.subscribe_bars(self._market(instrument), interval)
+        return view
+
+    def subscribe_pivots(
+        self, instrument: str, interval: str, *, k: int = 2, levels: int = 5
+    ) -> Chart:
+        """Calls `on_pivot` on every pivot of the bars from now on, when it is confirmed.
+
+        A bar is a level-1 high when its high is above those of the `k` bars before it and not below
+        those of the `k` bars after it, a low likewise; each further level applies the rule to the
+        pivots of the one before (Williams). Returns the live view; see [`chart`]. Raises ValueError
+        where the interval has other settings already.
+        """
+        view = self.chart(instrument, interval)
+        self._kernel.subscribe_pivots(self._market(instrument), interval, k, levels)
+        return view
+
+    def chart(self, instrument: str, interval: str, indicators: Iterable[str] = ()) -> Chart:
+        """The live view of an instrument's bars of an interval, built from the first call on.
+
+        `indicators` are names such as `sma:20`, `ema:50`, `rsi:14`, `macd:12,26,9`, `bbands:20,2`,
+        `atr:14`, `adx:14`, `stoch:5,3,3`, `obv` and `vwap`; they see the bars from now on. In
+        `on_bar` the view holds the bar and its indicators already.
+        """
+        key = (instrument, interval)
+        if key not in self._charts:
+            self._charts[key] = self._kernel.chart(self._market(instrument), interval)
+        view = self._charts[key]
+        for name in indicators:
+            view.add_indicator(name)
+        return view
 
     def set_timer(
         self,
@@ -259,10 +370,16 @@ class Strategy(Generic[C]):
         """Equity in a settlement currency; None where a position cannot be valued yet."""
         return self._kernel.equity()[currency]
 
-    def _attach(self, kernel: Kernel, ids: list[str], seed: int) -> dict[str, Any]:
+    def _attach(
+        self, kernel: Kernel, instruments: Sequence[Instrument], seed: int, cob: CobConfig
+    ) -> dict[str, Any]:
         """Connects the strategy to a run; returns its overridden handlers."""
         self._kernel = kernel
-        self._markets = {instrument: index for index, instrument in enumerate(ids)}
+        self._definitions = list(instruments)
+        self._markets = {instrument.id: index for index, instrument in enumerate(instruments)}
+        self._cob_config = cob
+        self._charts: dict[tuple[str, str], Chart] = {}
+        self._cobs: dict[str, tuple[Cob, CobDefinition]] = {}
         self._seed = seed
         self.clock = Clock(kernel)
         found = {

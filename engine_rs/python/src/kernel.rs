@@ -2,6 +2,7 @@
 
 use cobalt_core::Event;
 use cobalt_core::book::Doubt;
+use cobalt_core::cob::{Absence, Group};
 use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::event::Side;
 use cobalt_core::exchange::{ConstantLatency, RiskAverseQueue};
@@ -11,10 +12,13 @@ use cobalt_core::money::{MONEY_PLACES, Money};
 use cobalt_core::order::{NewOrder, OrderKind, RejectCode, TimeInForce};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::book::Book;
+use crate::chart::{Chart, Pivot};
+use crate::cob::{Cob, CobMember};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
 use crate::numbers::steps;
@@ -95,6 +99,7 @@ pub struct Kernel {
     pub core: CoreKernel,
     ids: Vec<Py<PyString>>,
     books: Vec<Option<Py<Book>>>,
+    cobs: Vec<Py<Cob>>,
     failed: Option<&'static str>,
 }
 
@@ -103,6 +108,9 @@ struct Handlers<'py> {
     book: Option<Bound<'py, PyAny>>,
     trade: Option<Bound<'py, PyAny>>,
     bar: Option<Bound<'py, PyAny>>,
+    pivot: Option<Bound<'py, PyAny>>,
+    cob: Option<Bound<'py, PyAny>>,
+    cob_member: Option<Bound<'py, PyAny>>,
     timer: Option<Bound<'py, PyAny>>,
     order: Option<Bound<'py, PyAny>>,
     fill: Option<Bound<'py, PyAny>>,
@@ -118,6 +126,9 @@ impl<'py> Handlers<'py> {
             book: get("on_book")?,
             trade: get("on_trade")?,
             bar: get("on_bar")?,
+            pivot: get("on_pivot")?,
+            cob: get("on_cob")?,
+            cob_member: get("on_cob_member")?,
             timer: get("on_timer")?,
             order: get("on_order")?,
             fill: get("on_fill")?,
@@ -182,6 +193,7 @@ impl Kernel {
             core,
             ids,
             books,
+            cobs: Vec::new(),
             failed: None,
         })
     }
@@ -338,6 +350,58 @@ impl Kernel {
         Ok(book)
     }
 
+    /// Adds a consolidated book and returns the view of it: members as (index, weight), bucket size
+    /// as decimal text.
+    fn add_cob(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        members: Vec<(usize, f64)>,
+        bucket: &str,
+        stale_ns: i64,
+    ) -> PyResult<Py<Cob>> {
+        let py = slf.py();
+        let size = DecimalStep::parse(bucket).map_err(|_| {
+            PyValueError::new_err(format!(
+                "bucket: expected a positive decimal such as 10 or 0.5, found {bucket:?}"
+            ))
+        })?;
+        let mut kernel = slf.borrow_mut();
+        let group = Group {
+            name: name.to_owned(),
+            members,
+            size,
+            stale_ns,
+        };
+        let ids = group.members.iter().map(|&(m, _)| kernel.id(py, m));
+        let ids = ids.collect();
+        let index = kernel.core.add_cob(group).map_err(to_py)?;
+        let view = Cob::new(py, slf.clone().unbind(), index, name, ids, size.to_f64());
+        let view = Py::new(py, view)?;
+        kernel.cobs.push(view.clone_ref(py));
+        Ok(view)
+    }
+
+    #[pyo3(signature = (cob, every_ns))]
+    fn subscribe_cob(&mut self, cob: usize, every_ns: Option<i64>) -> PyResult<()> {
+        self.core.subscribe_cob(cob, every_ns).map_err(to_py)
+    }
+
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the protocol of the collector"
+    )]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for book in self.books.iter().flatten() {
+            visit.call(book)?;
+        }
+        self.cobs.iter().try_for_each(|cob| visit.call(cob))
+    }
+
+    fn __clear__(&mut self) {
+        self.books.iter_mut().for_each(|book| *book = None);
+        self.cobs.clear();
+    }
+
     #[pyo3(signature = (market, every_ns))]
     fn subscribe_book(&mut self, market: usize, every_ns: Option<i64>) -> PyResult<()> {
         self.core.subscribe_book(market, every_ns).map_err(to_py)
@@ -347,9 +411,43 @@ impl Kernel {
         self.core.subscribe_trades(market);
     }
 
+    /// The view of an instrument's chart of an interval, which is built from the first call on.
+    fn chart(slf: &Bound<'_, Self>, market: usize, interval: &str) -> PyResult<Py<Chart>> {
+        let py = slf.py();
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let mut kernel = slf.borrow_mut();
+        let index = kernel.core.add_chart(market, interval_ns).map_err(to_py)?;
+        let id = kernel.id(py, market);
+        drop(kernel);
+        let view = Chart::new(
+            slf.clone().unbind(),
+            market,
+            index,
+            id,
+            interval_name(interval_ns),
+        );
+        Py::new(py, view)
+    }
+
     fn subscribe_bars(&mut self, market: usize, interval: &str) -> PyResult<()> {
-        let interval = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
-        self.core.subscribe_bars(market, interval).map_err(to_py)
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core.subscribe_bars(market, chart);
+        Ok(())
+    }
+
+    fn subscribe_pivots(
+        &mut self,
+        market: usize,
+        interval: &str,
+        k: usize,
+        levels: usize,
+    ) -> PyResult<()> {
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core
+            .subscribe_pivots(market, chart, k, levels)
+            .map_err(to_py)
     }
 
     #[pyo3(signature = (at_ns, every_ns))]
@@ -568,13 +666,43 @@ fn dispatch<'py>(
         Step::Bar(market, bar) if handlers.bar.is_some() => {
             let record = {
                 let borrowed = kernel.borrow();
-                let names = cobalt_core::bars::INTERVALS;
-                let name = names.iter().find(|(_, ns)| *ns == bar.interval_ns);
-                let name = PyString::intern(py, name.map_or("", |(name, _)| *name)).unbind();
+                let name = PyString::intern(py, interval_name(bar.interval_ns)).unbind();
                 let instrument = &borrowed.core.markets[market].instrument;
                 Bar::new(&bar, instrument, borrowed.id(py, market), name)
             };
             call(kernel, handlers.bar.as_ref(), "on_bar", (record,))
+        }
+        Step::Pivot(market, interval_ns, pivot) if handlers.pivot.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let name = PyString::intern(py, interval_name(interval_ns)).unbind();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Pivot::new(&pivot, instrument, borrowed.id(py, market), name)
+            };
+            call(kernel, handlers.pivot.as_ref(), "on_pivot", (record,))
+        }
+        Step::Cob(index) => {
+            let cob = kernel.borrow().cobs[index].clone_ref(py);
+            call(kernel, handlers.cob.as_ref(), "on_cob", (cob,))
+        }
+        Step::CobMember(index, member, absence) if handlers.cob_member.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let cob = borrowed.cobs[index].borrow(py);
+                CobMember {
+                    group: cob.name(py),
+                    instrument: cob.id(py, member),
+                    is_in: absence.is_none(),
+                    reason: absence.map(Absence::name),
+                    ts_recv_ns: borrowed.core.now_ns(),
+                }
+            };
+            call(
+                kernel,
+                handlers.cob_member.as_ref(),
+                "on_cob_member",
+                (record,),
+            )
         }
         Step::Gap(market, trusted) if handlers.gap.is_some() => {
             let record = gap_record(kernel, market, trusted);
@@ -596,6 +724,13 @@ fn dispatch<'py>(
         Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
         _ => Ok(()),
     }
+}
+
+/// The name of a bar interval.
+fn interval_name(interval_ns: i64) -> &'static str {
+    let names = cobalt_core::bars::INTERVALS;
+    let found = names.iter().find(|(_, ns)| *ns == interval_ns);
+    found.map_or("", |(name, _)| *name)
 }
 
 fn gap_record(kernel: &Bound<'_, Kernel>, market: usize, is_trusted: bool) -> Gap {

@@ -2,6 +2,8 @@
 
 mod bench;
 mod book;
+mod chart;
+mod cob;
 mod errors;
 mod events;
 mod importing;
@@ -9,6 +11,7 @@ mod kernel;
 mod l3;
 mod numbers;
 mod records;
+mod rows;
 mod tables;
 mod testnet;
 
@@ -25,6 +28,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
+    chart::register(m)?;
+    cob::register(m)?;
     events::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;

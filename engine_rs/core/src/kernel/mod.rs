@@ -22,22 +22,25 @@ mod market;
 mod orders;
 mod queues;
 mod records;
+mod state;
 
 pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Records, RunHash};
+use state::{ShownCob, TradeDue};
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::bars::{Bar, BarBuilder};
-use crate::book::Outcome;
+use crate::bars::Bar;
+use crate::cob::Absence;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::exchange::{ConstantLatency, QueueModel};
 use crate::instrument::Instrument;
 use crate::money::Money;
 use crate::order::{Order, Report};
+use crate::pivots::Pivot;
 use feed::{ENDED, PENDING};
 use queues::{Timers, next_on_grid};
 
@@ -73,8 +76,14 @@ pub enum Step {
     Trade(usize, Event),
     /// A bar is complete.
     Bar(usize, Bar),
+    /// A pivot of the bars of this interval is confirmed.
+    Pivot(usize, i64, Pivot),
     /// The book of this instrument became suspect (`false`) or trusted again (`true`).
     Gap(usize, bool),
+    /// The consolidated book of this group is to be shown.
+    Cob(usize),
+    /// A member of a consolidated book went out, and why, or came back: group, member.
+    CobMember(usize, usize, Option<Absence>),
     /// An order changed.
     Order(Order),
     /// An order was filled; the [`Step::Order`] before it told the order.
@@ -106,18 +115,11 @@ pub struct Counts {
     pub requests_too_late: u64,
 }
 
-/// A trade on its way to bars and strategy.
-struct TradeDue {
-    market: usize,
-    builder: usize,
-    ts_ns: i64,
-    row: Event,
-}
-
 /// The loop and all its state.
 pub struct Kernel {
     /// The instruments, by index.
     pub markets: Vec<Market>,
+    cobs: Vec<ShownCob>,
     streams: Vec<Stream>,
     currencies: Vec<(String, Money)>,
     orders: BTreeMap<u64, Order>,
@@ -125,6 +127,8 @@ pub struct Kernel {
     timers: Timers,
     steps: VecDeque<Step>,
     trades_due: VecDeque<TradeDue>,
+    /// Pivots of one bar, on their way to the strategy.
+    pivots_found: Vec<Pivot>,
     answers: Vec<Report>,
     records: Records,
     hash: RunHash,
@@ -191,6 +195,7 @@ impl Kernel {
         hash.settings(&settings.fingerprint);
         Ok(Self {
             markets,
+            cobs: Vec::new(),
             streams: Vec::new(),
             currencies,
             orders: BTreeMap::new(),
@@ -198,6 +203,7 @@ impl Kernel {
             timers: Timers::default(),
             steps: VecDeque::new(),
             trades_due: VecDeque::new(),
+            pivots_found: Vec::new(),
             answers: Vec::new(),
             records: Records::default(),
             hash,
@@ -302,37 +308,6 @@ impl Kernel {
     /// Name of a currency by its index.
     pub fn currency(&self, index: usize) -> &str {
         &self.currencies[index].0
-    }
-
-    /// Shows the book to the strategy: on every message, or on a grid of `every_ns` whenever it
-    /// changed since the last time. Only a trusted book is shown.
-    pub fn subscribe_book(&mut self, market: usize, every_ns: Option<i64>) -> Result<()> {
-        match every_ns {
-            None => self.markets[market].shows.every_message = true,
-            Some(every) if every > 0 => {
-                let first = next_on_grid(self.now_ns, every);
-                self.timers.add(first, every_ns, TimerUse::Book(market));
-            }
-            Some(every) => return Err(Error::invalid("every", "a positive time", every)),
-        }
-        Ok(())
-    }
-
-    /// Shows each trade to the strategy.
-    pub fn subscribe_trades(&mut self, market: usize) {
-        self.markets[market].shows.trades = true;
-    }
-
-    /// Builds bars of this interval; a second subscription to the same changes nothing.
-    pub fn subscribe_bars(&mut self, market: usize, interval_ns: i64) -> Result<()> {
-        let bars = &mut self.markets[market].bars;
-        if bars
-            .iter()
-            .all(|builder| builder.interval_ns() != interval_ns)
-        {
-            bars.push(BarBuilder::new(interval_ns)?);
-        }
-        Ok(())
     }
 
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
@@ -476,47 +451,24 @@ impl Kernel {
         self.counts.messages += 1;
         self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
-        let market = &mut self.markets[stream.instrument];
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
-                let outcome = market.book.apply_message(rows);
-                tell_book(market, stream.instrument, outcome, &mut self.steps);
+                let market = &mut self.markets[stream.instrument];
+                let outcome = market.apply_depth(&mut self.cobs, rows, time);
+                self.tell_book(index, outcome);
             }
-            StreamKind::Trades if market.shows.trades || !market.bars.is_empty() => {
-                for &row in rows {
-                    self.trades_due.push_back(TradeDue {
-                        market: stream.instrument,
-                        builder: 0,
-                        ts_ns: row.venue_time_ns(),
-                        row,
-                    });
+            StreamKind::Trades => {
+                let market = &mut self.markets[stream.instrument];
+                if market.wants_trades() {
+                    self.trades_due.extend(
+                        rows.iter()
+                            .map(|row| TradeDue::new(stream.instrument, *row)),
+                    );
                 }
             }
-            StreamKind::Trades => {}
         }
         self.streams[index].advance_local()
-    }
-
-    /// Takes the first trade through one more bar builder, or to the strategy.
-    fn pass_trade(&mut self) {
-        let Some(due) = self.trades_due.front_mut() else {
-            return;
-        };
-        let market = &mut self.markets[due.market];
-        if let Some(builder) = market.bars.get_mut(due.builder) {
-            if let Some(bar) = builder.pop_completed(due.ts_ns) {
-                self.steps.push_back(Step::Bar(due.market, bar));
-            } else {
-                builder.add(&due.row, due.ts_ns);
-                due.builder += 1;
-            }
-            return;
-        }
-        if market.shows.trades {
-            self.steps.push_back(Step::Trade(due.market, due.row));
-        }
-        self.trades_due.pop_front();
     }
 
     /// A message of a stream happens at the exchange.
@@ -569,6 +521,8 @@ impl Kernel {
                     self.steps.push_back(Step::Book(index));
                 }
             }
+            Some((_, TimerUse::CobSample(index))) => self.sample_cob(index),
+            Some((_, TimerUse::Cob(index))) => self.show_cob(index),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
         }
@@ -582,27 +536,6 @@ impl Kernel {
             self.hash.equity(&row);
             self.records.equity.push(row);
         }
-    }
-}
-
-/// Notes what a depth message did to a received book, for the strategy.
-#[inline]
-fn tell_book(market: &mut Market, index: usize, outcome: Outcome, steps: &mut VecDeque<Step>) {
-    match outcome {
-        Outcome::Stale | Outcome::Unready => return,
-        Outcome::Suspected => {
-            market.told_suspect = true;
-            steps.push_back(Step::Gap(index, false));
-        }
-        Outcome::Recovered if market.told_suspect => {
-            market.told_suspect = false;
-            steps.push_back(Step::Gap(index, true));
-        }
-        Outcome::Applied | Outcome::Recovered => {}
-    }
-    market.changed = true;
-    if market.shows.every_message && market.book.is_trusted() {
-        steps.push_back(Step::Book(index));
     }
 }
 
