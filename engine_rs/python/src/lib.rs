@@ -10,6 +10,7 @@ mod events;
 mod flow;
 mod importing;
 mod kernel;
+mod l3;
 mod numbers;
 mod records;
 mod rows;
@@ -43,5 +44,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Bar>()?;
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
+    l3::register(m)?;
     Ok(())
 }
