@@ -159,6 +159,57 @@ PIVOT_DTYPE: np.dtype[np.void]
 COB_ROW_DTYPE: np.dtype[np.void]
 
 @final
+class Flow:
+    """A live view of aggressive buying and selling on our receive clock: of one instrument in its
+    own units of quantity, or of a group in units of the base asset times each member's weight.
+
+    Arrays hold the windows 1, 5, 15 and 60 s; a trade received at t is inside one of length W at
+    the time now while now − W < t ≤ now. Each access makes a new array.
+    """
+
+    name: str
+    buy_volume: npt.NDArray[np.float64]
+    sell_volume: npt.NDArray[np.float64]
+    unknown_volume: npt.NDArray[np.float64]
+    """Of trades whose aggressor the venue does not tell."""
+    buy_trades: npt.NDArray[np.uint64]
+    sell_trades: npt.NDArray[np.uint64]
+    unknown_trades: npt.NDArray[np.uint64]
+    ratio: npt.NDArray[np.float64]
+    """(bought − sold) / (bought + sold), 0 where neither is."""
+    cvd: float
+    """Cumulative volume delta: bought less sold since the flow was asked for first."""
+    session_cvd: float
+    """The same since the UTC day began."""
+    def profile(
+        self,
+    ) -> tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+    ]:
+        """The session's volume by price: lower edges of the buckets that traded, ascending, and
+        what was bought, sold, and of unknown side in each."""
+
+@final
+class Sweep:
+    """An aggressor's order, put together from its trades: of one side, one venue time, consecutive
+    ids, and prices that move in its direction or stay. `levels` counts its prices; `side` is None
+    where the venue does not tell. `ts_recv_ns` is our clock at the last trade."""
+
+    instrument: str
+    side: str | None
+    px_first: float
+    px_last: float
+    vwap: float
+    qty: float
+    trades: int
+    levels: int
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
 class Chart:
     """A live view of an instrument's bars of one interval, with what is computed on them.
 
@@ -351,6 +402,12 @@ class Kernel:
     def subscribe_trades(self, market: int) -> None: ...
     def chart(self, market: int, interval: str) -> Chart: ...
     def subscribe_bars(self, market: int, interval: str) -> None: ...
+    def flow(
+        self, name: str, members: Sequence[tuple[int, float]], bucket: str, in_base: bool
+    ) -> Flow: ...
+    def subscribe_sweeps(self, market: int, levels: int) -> None: ...
+    def keep_ticks(self, market: int) -> None: ...
+    def ticks(self, market: int) -> npt.NDArray[np.void]: ...
     def subscribe_pivots(self, market: int, interval: str, k: int, levels: int) -> None: ...
     def set_timer(self, at_ns: int, every_ns: int | None) -> int: ...
     def cancel_timer(self, timer: int) -> bool: ...
@@ -480,3 +537,38 @@ class Testnet:
         venues: Sequence[Mapping[str, str | float]],
     ) -> Self: ...
     def next_batches(self, rows_min: int) -> list[tuple[int, str, _Rows]] | None: ...
+
+# The order-by-order book; used through `engine.importers.bitstamp`.
+@final
+class OrderBook:
+    """A book made of single orders: sides are 1 (bid) and 2 (ask), prices ticks, sizes lots.
+
+    A method that takes a message returns the name of what was wrong with it, or None. An order that
+    crosses the book is in flight, outside every level, until `rest` finds that it crosses no more;
+    `rest_over` removes what it crosses instead. A level's unnamed size, which stands before its
+    orders, belongs to orders without a known id. Raises ValueError for another side.
+    """
+
+    def __new__(cls) -> Self: ...
+    def __len__(self) -> int: ...
+    def add(self, id: int, side: int, px_ticks: int, qty_lots: int) -> str | None: ...
+    def change(self, id: int, side: int, px_ticks: int, qty_lots: int) -> str | None: ...
+    def delete(self, id: int) -> str | None: ...
+    def set_unnamed(self, side: int, px_ticks: int, qty_lots: int) -> str | None: ...
+    def unnamed(self, side: int, px_ticks: int) -> int: ...
+    def rest(self, id: int) -> bool: ...
+    def rest_over(self, id: int) -> list[tuple[int, int, int, int, bool]]: ...
+    def in_flight(self) -> list[int]: ...
+    def order(self, id: int) -> tuple[int, int, int, int, bool] | None:
+        """Id, side, price, size left, whether it is in flight."""
+    def best(self, side: int) -> tuple[int, int] | None: ...
+    def qty_at(self, side: int, px_ticks: int) -> int: ...
+    def levels(self, side: int, count: int | None = None) -> npt.NDArray[np.int64]:
+        """The best levels, best first: `(levels, 3)` of price, size and number of orders."""
+    def queue(self, side: int, px_ticks: int) -> list[tuple[int, int]]:
+        """Id and size of each order at a price, the front of the queue first."""
+    def ahead(self, id: int) -> int | None:
+        """The size before a resting order in its queue; None for any other order."""
+    def take_changes(self) -> list[tuple[int, int, int]]:
+        """Side, price and new size of each level that is not what it was at the last call."""
+    def counts(self) -> dict[str, int]: ...

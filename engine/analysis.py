@@ -74,10 +74,16 @@ def indicators(candles: pl.DataFrame, instrument: Instrument, names: Sequence[st
     import polars as pl
 
     _check_order(candles)
-    columns = ("ts_start_ns", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
-    starts, *others = (_ints(candles, name) for name in columns)
+    starts = _ints(candles, "ts_start_ns")
     found = _core.compute_indicators(
-        list(names), starts, *others, tick=instrument.tick, lot=instrument.lot
+        list(names),
+        starts,
+        _ints(candles, "high_ticks"),
+        _ints(candles, "low_ticks"),
+        _ints(candles, "close_ticks"),
+        _ints(candles, "volume_lots"),
+        tick=instrument.tick,
+        lot=instrument.lot,
     )
     frame = pl.DataFrame({"ts_start_ns": starts, **found})
     return frame.with_columns(pl.col(*found).fill_nan(None)) if found else frame

@@ -16,6 +16,7 @@ pub mod import;
 pub mod indicators;
 pub mod instrument;
 pub mod kernel;
+pub mod l3;
 pub mod ladder;
 pub mod money;
 pub mod order;

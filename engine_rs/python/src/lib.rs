@@ -7,8 +7,10 @@ mod chart;
 mod cob;
 mod errors;
 mod events;
+mod flow;
 mod importing;
 mod kernel;
+mod l3;
 mod numbers;
 mod records;
 mod rows;
@@ -32,6 +34,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     chart::register(m)?;
     cob::register(m)?;
     events::register(m)?;
+    flow::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
@@ -41,5 +44,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Bar>()?;
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
+    l3::register(m)?;
     Ok(())
 }
