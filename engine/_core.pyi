@@ -429,6 +429,8 @@ class Kernel:
 # Bars as columns; used through `engine.analysis`.
 _Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
+VALUE_NONE: int
+
 def find_pivots(
     ts_start_ns: _Ints,
     high_ticks: _Ints,
@@ -463,6 +465,7 @@ def compute_indicators(
     volume_lots: _Ints,
     tick: str,
     lot: str,
+    value_e8: _Ints | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]: ...
 
 # Import and catalog; used through `engine.importers`, `engine.catalog` and `engine.verify`.

@@ -186,9 +186,24 @@ fn float(ticks: i64) -> f64 {
     ticks as f64
 }
 
+/// Marks a candle whose traded value is not known.
+const VALUE_NONE: i64 = i64::MIN;
+
+/// Σ price × lots from a traded value in 1e-8 of the quote asset, to the nearest whole product;
+/// `None` beyond 128 bits.
+fn px_lots(value_e8: i64, tick: Step, lot: Step) -> Option<i128> {
+    let ((tick, tick_places), (lot, lot_places)) = (tick.parts(), lot.parts());
+    let places = tick_places + lot_places;
+    let value = i128::from(value_e8).checked_mul(10i128.checked_pow(places.saturating_sub(8))?)?;
+    let unit = i128::from(tick) * i128::from(lot);
+    let unit = unit.checked_mul(10i128.pow(8u32.saturating_sub(places)))?;
+    Some(value.checked_add(unit / 2)?.div_euclid(unit))
+}
+
 /// Results of indicators over bars, by name, in units of tick and lot; NaN before an indicator has
-/// seen enough bars.
+/// seen enough bars. `value_e8` is what was traded, in 1e-8 of the quote asset.
 #[pyfunction]
+#[pyo3(signature = (names, ts_start_ns, high_ticks, low_ticks, close_ticks, volume_lots, tick, lot, value_e8 = None))]
 #[allow(
     clippy::needless_pass_by_value,
     reason = "extracted from Python by value"
@@ -207,6 +222,7 @@ fn compute_indicators<'py>(
     volume_lots: PyReadonlyArray1<'py, i64>,
     tick: &str,
     lot: &str,
+    value_e8: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let length = ts_start_ns.len()?;
     let starts = column("ts_start_ns", &ts_start_ns, length)?;
@@ -218,6 +234,19 @@ fn compute_indicators<'py>(
         Step::parse(tick).map_err(to_py)?,
         Step::parse(lot).map_err(to_py)?,
     );
+    let mut values = vec![None; length];
+    if let Some(array) = &value_e8 {
+        let known = column("value_e8", array, length)?;
+        for (value, &value_e8) in values.iter_mut().zip(known) {
+            if value_e8 != VALUE_NONE {
+                *value = Some(px_lots(value_e8, steps.0, steps.1).ok_or_else(|| {
+                    PyValueError::new_err(format!(
+                        "value_e8: expected a number of tick × lot within 128 bits, found {value_e8}"
+                    ))
+                })?);
+            }
+        }
+    }
     let dict = PyDict::new(py);
     for name in names {
         let mut indicator = Indicator::parse(&name).map_err(to_py)?;
@@ -230,7 +259,7 @@ fn compute_indicators<'py>(
                     low_ticks: lows[at],
                     close_ticks: closes[at],
                     volume_lots: volumes[at],
-                    value_px_lots: None,
+                    value_px_lots: values[at],
                 });
                 for (column, result) in columns.iter_mut().zip(indicator.results()) {
                     let value = result.map(|value| match indicator.unit() {
@@ -252,6 +281,7 @@ fn compute_indicators<'py>(
 
 /// Adds this module's names.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("VALUE_NONE", VALUE_NONE)?;
     m.add_function(wrap_pyfunction!(find_pivots, m)?)?;
     m.add_function(wrap_pyfunction!(follow_structure, m)?)?;
     m.add_function(wrap_pyfunction!(follow_floor_pivots, m)?)?;
