@@ -228,9 +228,9 @@ class Chart:
     the start of the pivot's bar on the venue's clock, `ts_confirmed_ns` ours."""
     indicators: dict[str, float | None]
     floor_pivots: dict[str, float] | None
-    """p, r1 to r3 and s1 to s3 of the UTC day of the latest bar: P = (H + L + C) / 3,
-    R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L), R3 = H + 2(P − L),
-    S3 = L − 2(H − P), from the bars of the day before; None without them."""
+    """p, r1 to r3 and s1 to s3 of the UTC day in which the latest bar ended (midnight begins the
+    new day): P = (H + L + C) / 3, R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L),
+    R3 = H + 2(P − L), S3 = L − 2(H − P), from the bars of the day before; None without them."""
     def add_indicator(self, name: str) -> list[str]:
         """Adds an indicator that sees the bars from now on; the names of its results."""
     def __getitem__(self, name: str, /) -> float | None: ...
@@ -429,6 +429,8 @@ class Kernel:
 # Bars as columns; used through `engine.analysis`.
 _Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
+VALUE_NONE: int
+
 def find_pivots(
     ts_start_ns: _Ints,
     high_ticks: _Ints,
@@ -437,6 +439,23 @@ def find_pivots(
     k: int = 2,
     levels: int = 5,
 ) -> tuple[np.ndarray[Any, np.dtype[np.void]], np.ndarray[Any, np.dtype[np.int8]]]: ...
+def follow_structure(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    px_ticks: _Ints,
+    tick: str,
+    k: int = 2,
+    levels: int = 5,
+) -> dict[str, Any]: ...
+def follow_floor_pivots(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    close_ticks: _Ints,
+    interval_ns: int,
+    tick: str,
+) -> dict[str, npt.NDArray[np.float64]]: ...
 def compute_indicators(
     names: Sequence[str],
     ts_start_ns: _Ints,
@@ -446,6 +465,7 @@ def compute_indicators(
     volume_lots: _Ints,
     tick: str,
     lot: str,
+    value_e8: _Ints | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]: ...
 
 # Import and catalog; used through `engine.importers`, `engine.catalog` and `engine.verify`.
