@@ -6,6 +6,7 @@ mod chart;
 mod cob;
 mod errors;
 mod events;
+mod flow;
 mod importing;
 mod kernel;
 mod numbers;
@@ -30,6 +31,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     chart::register(m)?;
     cob::register(m)?;
     events::register(m)?;
+    flow::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
