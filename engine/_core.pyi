@@ -153,6 +153,105 @@ class Gap:
     detail: str | None
     ts_recv_ns: int
 
+COB_ROW_DTYPE: np.dtype[np.void]
+
+@final
+class Cob:
+    """A live view of a group's consolidated order book, on our receive clock.
+
+    Quantities are in units of the base asset times each member's weight, prices in quote units.
+    The window is 40 buckets: 20 below the one that holds the consolidated mid, 20 from it upward.
+    While no member that takes part has two sides there is no mid: the numbers are None and the
+    arrays NaN. Arrays are read-only; those of the window are overwritten by the next access and
+    `samples` and `seconds` are views of memory that the run goes on writing: copy what is to be
+    kept.
+    """
+
+    group: str
+    members: list[str]
+    bucket_size: float
+    ts_ns: int
+    mid: float | None
+    """Mean of the members' mids, each weighted by its weight × base units at its best prices."""
+    best_bid: float | None
+    best_ask: float | None
+    spread_bps: float | None
+    """(best ask − best bid) / mid × 10,000; negative while members cross."""
+    first_bucket: int | None
+    """Absolute number of the lowest bucket: it begins at `first_bucket × bucket_size`."""
+    prices: npt.NDArray[np.float64]
+    """Lower edge of each bucket, shape (40,)."""
+    bid: npt.NDArray[np.float64]
+    ask: npt.NDArray[np.float64]
+    imbalance: npt.NDArray[np.float64]
+    """(bid − ask) / (bid + ask) of each bucket, 0 where it is empty."""
+    vwap: npt.NDArray[np.float64]
+    """Mean price of what rests in each bucket, both sides, by quantity; NaN where it is empty."""
+    venues: npt.NDArray[np.uint8]
+    """Members with resting size in each bucket."""
+    imbalance_ma: npt.NDArray[np.float64]
+    """Mean imbalance over the last 1, 5, 15 and 60 s (rows) of the ten buckets around the mid
+    (columns; the mid's is the sixth), from ten samples a second, by absolute price."""
+    bid_depth: float | None
+    ask_depth: float | None
+    liquidity_imbalance: float | None
+    """(bid − ask) / (bid + ask) of the whole window."""
+    shares: dict[str, float]
+    """Each member's share of the window's depth, both sides."""
+    ages_ns: dict[str, int | None]
+    """Time since the last depth message of each member."""
+    absent: dict[str, str]
+    """Members that take no part: no_snapshot, suspect or stale."""
+    crossings: list[Crossing]
+    supports: list[CobLevel]
+    resistances: list[CobLevel]
+    samples: npt.NDArray[np.void]
+    """The last 640 samples (64 s), ten a second, of `COB_ROW_DTYPE`, oldest first."""
+    seconds: npt.NDArray[np.void]
+    """The last 300 samples on whole seconds, of `COB_ROW_DTYPE`, oldest first."""
+    def heatmap(
+        self,
+        kind: Literal["bid", "ask", "imbalance", "total"] = "total",
+        seconds: int = 300,
+        buckets: int = 40,
+    ) -> npt.NDArray[np.float64]:
+        """Time × price, float64[seconds, buckets]: the last row is the latest whole second, column
+        `buckets // 2` the mid's bucket. NaN where nothing was sampled, or the bucket was outside
+        the window then."""
+
+@final
+class Crossing:
+    """Two members of which one asks no more than the other bids: buy from the first, sell to the
+    second. `qty` base units could be taken without a loss, for `profit` quote units before fees."""
+
+    buy: str
+    sell: str
+    ask_px: float
+    bid_px: float
+    qty: float
+    profit: float
+    is_locked: bool
+
+@final
+class CobLevel:
+    """A bucket in which much rests: its edges, quantity, and quantity over the mean of its half."""
+
+    px_low: float
+    px_high: float
+    qty: float
+    strength: float
+
+@final
+class CobMember:
+    """A member of a consolidated book left it, or came back (`is_in`); `reason` is no_snapshot,
+    suspect or stale."""
+
+    group: str
+    instrument: str
+    is_in: bool
+    reason: str | None
+    ts_recv_ns: int
+
 @final
 class Kernel:
     """The event loop; `engine.backtest.Backtest` is its public face."""
@@ -187,6 +286,10 @@ class Kernel:
     def position(self, market: int) -> float: ...
     def entry_px(self, market: int) -> float | None: ...
     def book(self, market: int, depth: int) -> Book: ...
+    def add_cob(
+        self, name: str, members: Sequence[tuple[int, float]], bucket: str, stale_ns: int
+    ) -> Cob: ...
+    def subscribe_cob(self, cob: int, every_ns: int | None) -> None: ...
     def subscribe_book(self, market: int, every_ns: int | None) -> None: ...
     def subscribe_trades(self, market: int) -> None: ...
     def subscribe_bars(self, market: int, interval: str) -> None: ...

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import engine
 from engine import _core
-from engine.config import ConfigError, RunConfig, build_strategy_config, config_sha256, did_you_mean
+from engine.config import (
+    CobConfig,
+    ConfigError,
+    RunConfig,
+    build_strategy_config,
+    config_sha256,
+    did_you_mean,
+)
 from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
@@ -54,7 +61,7 @@ class Backtest:
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
     lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
     rows before it only build the books. Latencies are constant, in ns. `cash` is decimal text by
-    currency.
+    currency; `cob` defines the consolidated books.
     """
 
     def __init__(
@@ -68,8 +75,10 @@ class Backtest:
         equity_every: str | int = "1s",
         seed: int = 7,
         begin_ns: int | None = None,
+        cob: CobConfig | None = None,
     ) -> None:
         self.strategy = strategy
+        cob = CobConfig() if cob is None else cob
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
         if seed < 0:
@@ -82,6 +91,7 @@ class Backtest:
             "latency": dataclasses.asdict(latency),
             "exchange": {"queue": "risk_averse", "fill": "no_partial"},
             "cash": cash,
+            "cob": dataclasses.asdict(cob),
             "equity_every_ns": every_ns,
             "seed": seed,
         }
@@ -100,7 +110,7 @@ class Backtest:
                 raise ValueError(f"feeds: expected one of {self._ids}, found {instrument!r}")
             self.kernel.add_stream(self._ids.index(instrument), kind)
             self._sources.append(iter(batches))
-        self._handlers = strategy._attach(self.kernel, self._ids, seed)  # noqa: SLF001
+        self._handlers = strategy._attach(self.kernel, instruments, seed, cob)  # noqa: SLF001
 
     def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
         """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
@@ -157,6 +167,7 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 equity_every=config.run.equity_every,
                 seed=config.seed,
                 begin_ns=start_ns,
+                cob=config.cob,
             )
         except ValueError as error:
             # The settings are the user's; the kernel's own words name what is wrong with them.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.instruments import Instrument
 
 __all__ = [
+    "CobConfig",
     "ConfigError",
     "DataConfig",
     "ExchangeConfig",
@@ -83,6 +84,30 @@ class DataConfig:
     end: str | None = field(default=None, metadata=_doc("receive time to stop before"))
     batch_rows: int = field(
         default=131_072, metadata=_doc("rows handed to the kernel at once; no effect on results")
+    )
+
+
+def _default_buckets() -> dict[str, str]:
+    return {"BTC": "10", "ETH": "1"}
+
+
+@dataclass
+class CobConfig:
+    """Consolidated order books: see `engine.Strategy.cob`.
+
+    `buckets` is decimal text in quote units by base asset, `groups` weights by instrument id by
+    name of the group.
+    """
+
+    buckets: dict[str, str] = field(
+        default_factory=_default_buckets,
+        metadata=_doc("bucket size by base asset, cob.buckets.SOL=0.1"),
+    )
+    stale_after: str = field(
+        default="5s", metadata=_doc("time without a message after which a member is out")
+    )
+    groups: dict[str, dict[str, float]] = field(
+        default_factory=dict, metadata=_doc("groups of your own, cob.groups.NAME={ID: weight, …}")
     )
 
 
@@ -162,6 +187,7 @@ class RunConfig:
     )
     catalog: str = field(default="data_catalog", metadata=_doc("root of the Parquet catalog"))
     data: DataConfig = field(default_factory=DataConfig)
+    cob: CobConfig = field(default_factory=CobConfig)
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
     fees: FeesConfig = field(default_factory=FeesConfig)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ReadAhead", "read_ahead"]
+__all__ = ["ReadAhead", "pulled", "read_ahead"]
 
 T = TypeVar("T")
 
@@ -106,3 +107,49 @@ class ReadAhead(Iterator[T], Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Stopped(BaseException):
+    """Raised in the thread of [`pulled`] when nobody reads any more."""
+
+
+def pulled(push: Callable[[Callable[[T], None]], None], depth: int = 2) -> Iterator[T]:
+    """What a function pushes, as an iterator: `push` is called in a thread with a function that
+    takes items, and waits while `depth` of them are unread.
+
+    An exception of `push` is raised behind its last item. A reader that stops early ends the thread
+    at its next item.
+    """
+    items: queue.Queue[T | _End] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: T | _End) -> None:
+        while not stop.is_set():
+            try:
+                items.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+        raise _Stopped
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            push(put)
+        except _Stopped:
+            return
+        except BaseException as caught:  # noqa: BLE001  it is raised again in the reader
+            error = caught
+        with suppress(_Stopped):
+            put(_End(error))
+
+    thread = threading.Thread(target=run, name="pulled", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := items.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stop.set()
+        thread.join()

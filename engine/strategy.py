@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from engine.units import duration_ns, timestamp_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from decimal import Decimal
 
     import numpy as np
 
-    from engine._core import Bar, Book, Fill, Gap, Kernel, Order, Trade
+    from engine._core import Bar, Book, Cob, CobMember, Fill, Gap, Kernel, Order, Trade
+    from engine.cob import CobDefinition
+    from engine.config import CobConfig
+    from engine.instruments import Instrument
 
     Number = str | int | float | Decimal
 
@@ -29,6 +33,8 @@ HANDLERS = (
     "on_book",
     "on_trade",
     "on_bar",
+    "on_cob",
+    "on_cob_member",
     "on_timer",
     "on_order",
     "on_fill",
@@ -106,6 +112,12 @@ class Strategy(Generic[C]):
     def on_bar(self, bar: Bar) -> None:
         """A complete bar of a subscribed interval."""
 
+    def on_cob(self, cob: Cob) -> None:
+        """A subscribed consolidated book that has a mid. `cob` is a live view."""
+
+    def on_cob_member(self, change: CobMember) -> None:
+        """A member left a consolidated book (suspect or stale), or came back."""
+
     def on_timer(self, timer: Timer) -> None:
         """A timer is due."""
 
@@ -146,6 +158,53 @@ class Strategy(Generic[C]):
         every_ns = None if every is None else duration_ns(every, "every")
         self._kernel.subscribe_book(market, every_ns)
         return book
+
+    def subscribe_cob(
+        self,
+        group: str,
+        every: str | int | None = None,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Cob:
+        """Calls `on_cob` after every message of a member, or on the multiples of `every` since the
+        epoch, while the consolidated book has a mid. Returns the live view; see [`cob`].
+        """
+        found = self.cob(group, bucket=bucket, members=members)
+        every_ns = None if every is None else duration_ns(every, "every")
+        self._kernel.subscribe_cob(list(self._cobs).index(group), every_ns)
+        return found
+
+    def cob(
+        self,
+        group: str,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Cob:
+        """The live view of a consolidated book, which takes samples from the first call on.
+
+        `group` is the name of a configured group (`cob.groups`), the id of an instrument, or a base
+        asset, which stands for all of the run's instruments of it; with `members` (ids, or weights
+        by id) it is a name of your own. `bucket` is the bucket size in quote units; without it the
+        configured one of the base asset (`cob.buckets`). Raises ValueError for a group that cannot
+        be, or was asked for before with another definition.
+        """
+        from engine.cob import definition
+
+        wanted = definition(group, self._definitions, self._cob_config, bucket, members)
+        known = self._cobs.get(group)
+        if known is None:
+            view = self._kernel.add_cob(
+                group,
+                [(self._market(name), weight) for name, weight in wanted.members.items()],
+                wanted.bucket,
+                wanted.stale_ns,
+            )
+            known = self._cobs[group] = (view, wanted)
+        elif known[1] != wanted and not (bucket is None and members is None):
+            raise ValueError(f"cob {group}: expected {known[1]} as before, found {wanted}")
+        return known[0]
 
     def subscribe_trades(self, instrument: str) -> None:
         """Calls `on_trade` on every trade."""
@@ -259,10 +318,15 @@ class Strategy(Generic[C]):
         """Equity in a settlement currency; None where a position cannot be valued yet."""
         return self._kernel.equity()[currency]
 
-    def _attach(self, kernel: Kernel, ids: list[str], seed: int) -> dict[str, Any]:
+    def _attach(
+        self, kernel: Kernel, instruments: Sequence[Instrument], seed: int, cob: CobConfig
+    ) -> dict[str, Any]:
         """Connects the strategy to a run; returns its overridden handlers."""
         self._kernel = kernel
-        self._markets = {instrument: index for index, instrument in enumerate(ids)}
+        self._definitions = list(instruments)
+        self._markets = {instrument.id: index for index, instrument in enumerate(instruments)}
+        self._cob_config = cob
+        self._cobs: dict[str, tuple[Cob, CobDefinition]] = {}
         self._seed = seed
         self.clock = Clock(kernel)
         found = {

@@ -40,7 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-RUN_GROUPS = ("strategy", "instrument", "data", "exchange", "latency", "fees", "run")
+RUN_GROUPS = ("strategy", "instrument", "data", "cob", "exchange", "latency", "fees", "run")
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ class ImportRequest:
         for name in self.options:
             if name not in known:
                 raise ConfigError(
-                    f"options.{name}: expected {_one_of(known)}"
-                    f"{did_you_mean(name, known)}"
+                    f"options.{name}: expected {_one_of(known)}{did_you_mean(name, known)}"
                 )
 
 

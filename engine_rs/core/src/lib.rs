@@ -4,6 +4,7 @@
 pub mod bars;
 pub mod book;
 pub mod catalog;
+pub mod cob;
 pub mod decimal;
 pub mod decode;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod ladder;
 pub mod money;
 pub mod order;
 pub mod portfolio;
+pub mod ring;
 pub mod testnet;
 pub mod verify;
 

@@ -4,10 +4,12 @@ use cobalt_core::book::Book as CoreBook;
 use cobalt_core::event::Side;
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::kernel::Kernel;
+use crate::rows::float_array;
 
 /// A live view of an instrument's book as received. It changes as the run goes on; the arrays are
 /// filled when they are asked for and are overwritten by the next call: copy what is to be kept.
@@ -35,7 +37,7 @@ impl Book {
         depth: usize,
     ) -> Self {
         let [tick, lot] = steps;
-        let arrays = std::array::from_fn(|_| levels_array(py, depth));
+        let arrays = std::array::from_fn(|_| float_array(py, depth));
         Self {
             kernel,
             market,
@@ -56,7 +58,7 @@ impl Book {
         }
         if depth > self.depth {
             self.depth = depth;
-            self.arrays = std::array::from_fn(|_| levels_array(py, depth));
+            self.arrays = std::array::from_fn(|_| float_array(py, depth));
         }
         Ok(())
     }
@@ -101,14 +103,6 @@ impl Book {
         }
         array.get_item(pyo3::types::PySlice::new(py, 0, filled.cast_signed(), 1))
     }
-}
-
-/// A float array that Python can read but not write.
-fn levels_array(py: Python<'_>, depth: usize) -> Py<PyArray1<f64>> {
-    let array = PyArray1::<f64>::zeros(py, depth, false);
-    // Ending the exclusive borrow with the flag cleared leaves the array read-only.
-    let _ = array.readwrite().make_nonwriteable();
-    array.unbind()
 }
 
 #[pymethods]
@@ -270,6 +264,14 @@ impl Book {
     fn level_count(&self, py: Python<'_>, side: &str) -> PyResult<usize> {
         let side = side_of(side)?;
         Ok(self.read(py, |book| book.level_count(side)))
+    }
+
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the protocol of the collector"
+    )]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.kernel)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

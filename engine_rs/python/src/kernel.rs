@@ -2,6 +2,7 @@
 
 use cobalt_core::Event;
 use cobalt_core::book::Doubt;
+use cobalt_core::cob::{Absence, Group};
 use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::event::Side;
 use cobalt_core::exchange::{ConstantLatency, RiskAverseQueue};
@@ -11,10 +12,12 @@ use cobalt_core::money::{MONEY_PLACES, Money};
 use cobalt_core::order::{NewOrder, OrderKind, RejectCode, TimeInForce};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::book::Book;
+use crate::cob::{Cob, CobMember};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
 use crate::numbers::steps;
@@ -95,6 +98,7 @@ pub struct Kernel {
     pub core: CoreKernel,
     ids: Vec<Py<PyString>>,
     books: Vec<Option<Py<Book>>>,
+    cobs: Vec<Py<Cob>>,
     failed: Option<&'static str>,
 }
 
@@ -103,6 +107,8 @@ struct Handlers<'py> {
     book: Option<Bound<'py, PyAny>>,
     trade: Option<Bound<'py, PyAny>>,
     bar: Option<Bound<'py, PyAny>>,
+    cob: Option<Bound<'py, PyAny>>,
+    cob_member: Option<Bound<'py, PyAny>>,
     timer: Option<Bound<'py, PyAny>>,
     order: Option<Bound<'py, PyAny>>,
     fill: Option<Bound<'py, PyAny>>,
@@ -118,6 +124,8 @@ impl<'py> Handlers<'py> {
             book: get("on_book")?,
             trade: get("on_trade")?,
             bar: get("on_bar")?,
+            cob: get("on_cob")?,
+            cob_member: get("on_cob_member")?,
             timer: get("on_timer")?,
             order: get("on_order")?,
             fill: get("on_fill")?,
@@ -182,6 +190,7 @@ impl Kernel {
             core,
             ids,
             books,
+            cobs: Vec::new(),
             failed: None,
         })
     }
@@ -336,6 +345,58 @@ impl Kernel {
         };
         book.borrow_mut(py).deepen(py, depth)?;
         Ok(book)
+    }
+
+    /// Adds a consolidated book and returns the view of it: members as (index, weight), bucket size
+    /// as decimal text.
+    fn add_cob(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        members: Vec<(usize, f64)>,
+        bucket: &str,
+        stale_ns: i64,
+    ) -> PyResult<Py<Cob>> {
+        let py = slf.py();
+        let size = DecimalStep::parse(bucket).map_err(|_| {
+            PyValueError::new_err(format!(
+                "bucket: expected a positive decimal such as 10 or 0.5, found {bucket:?}"
+            ))
+        })?;
+        let mut kernel = slf.borrow_mut();
+        let group = Group {
+            name: name.to_owned(),
+            members,
+            size,
+            stale_ns,
+        };
+        let ids = group.members.iter().map(|&(m, _)| kernel.id(py, m));
+        let ids = ids.collect();
+        let index = kernel.core.add_cob(group).map_err(to_py)?;
+        let view = Cob::new(py, slf.clone().unbind(), index, name, ids, size.to_f64());
+        let view = Py::new(py, view)?;
+        kernel.cobs.push(view.clone_ref(py));
+        Ok(view)
+    }
+
+    #[pyo3(signature = (cob, every_ns))]
+    fn subscribe_cob(&mut self, cob: usize, every_ns: Option<i64>) -> PyResult<()> {
+        self.core.subscribe_cob(cob, every_ns).map_err(to_py)
+    }
+
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the protocol of the collector"
+    )]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for book in self.books.iter().flatten() {
+            visit.call(book)?;
+        }
+        self.cobs.iter().try_for_each(|cob| visit.call(cob))
+    }
+
+    fn __clear__(&mut self) {
+        self.books.iter_mut().for_each(|book| *book = None);
+        self.cobs.clear();
     }
 
     #[pyo3(signature = (market, every_ns))]
@@ -575,6 +636,29 @@ fn dispatch<'py>(
                 Bar::new(&bar, instrument, borrowed.id(py, market), name)
             };
             call(kernel, handlers.bar.as_ref(), "on_bar", (record,))
+        }
+        Step::Cob(index) => {
+            let cob = kernel.borrow().cobs[index].clone_ref(py);
+            call(kernel, handlers.cob.as_ref(), "on_cob", (cob,))
+        }
+        Step::CobMember(index, member, absence) if handlers.cob_member.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let cob = borrowed.cobs[index].borrow(py);
+                CobMember {
+                    group: cob.name(py),
+                    instrument: cob.id(py, member),
+                    is_in: absence.is_none(),
+                    reason: absence.map(Absence::name),
+                    ts_recv_ns: borrowed.core.now_ns(),
+                }
+            };
+            call(
+                kernel,
+                handlers.cob_member.as_ref(),
+                "on_cob_member",
+                (record,),
+            )
         }
         Step::Gap(market, trusted) if handlers.gap.is_some() => {
             let record = gap_record(kernel, market, trusted);

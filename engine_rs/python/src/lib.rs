@@ -2,12 +2,14 @@
 
 mod bench;
 mod book;
+mod cob;
 mod errors;
 mod events;
 mod importing;
 mod kernel;
 mod numbers;
 mod records;
+mod rows;
 mod tables;
 mod testnet;
 
@@ -24,6 +26,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
+    cob::register(m)?;
     events::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;

@@ -38,6 +38,10 @@ pub struct Market {
     pub(super) shows: Shows,
     pub(super) changed: bool,
     pub(super) told_suspect: bool,
+    /// The consolidated books that it is in: index of the group, index of the member.
+    pub(super) cobs: Vec<(usize, usize)>,
+    /// When a message of the book was applied last, on our clock.
+    pub(super) depth_recv_ns: Option<i64>,
     last_mid_x2: Option<i64>,
 }
 
@@ -62,6 +66,8 @@ impl Market {
             shows: Shows::default(),
             changed: false,
             told_suspect: false,
+            cobs: Vec::new(),
+            depth_recv_ns: None,
             last_mid_x2: None,
         })
     }

@@ -32,10 +32,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::bars::{Bar, BarBuilder};
 use crate::book::Outcome;
+use crate::cob::{Absence, Cob, Crossing, Detail, Group, SAMPLE_NS};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::exchange::{ConstantLatency, QueueModel};
 use crate::instrument::Instrument;
+use crate::ladder::Ladder;
 use crate::money::Money;
 use crate::order::{Order, Report};
 use feed::{ENDED, PENDING};
@@ -75,6 +77,10 @@ pub enum Step {
     Bar(usize, Bar),
     /// The book of this instrument became suspect (`false`) or trusted again (`true`).
     Gap(usize, bool),
+    /// The consolidated book of this group is to be shown.
+    Cob(usize),
+    /// A member of a consolidated book went out, and why, or came back: group, member.
+    CobMember(usize, usize, Option<Absence>),
     /// An order changed.
     Order(Order),
     /// An order was filled; the [`Step::Order`] before it told the order.
@@ -106,6 +112,12 @@ pub struct Counts {
     pub requests_too_late: u64,
 }
 
+/// A consolidated book, and whether it is shown on every message.
+struct ShownCob {
+    cob: Cob,
+    every_message: bool,
+}
+
 /// A trade on its way to bars and strategy.
 struct TradeDue {
     market: usize,
@@ -118,6 +130,7 @@ struct TradeDue {
 pub struct Kernel {
     /// The instruments, by index.
     pub markets: Vec<Market>,
+    cobs: Vec<ShownCob>,
     streams: Vec<Stream>,
     currencies: Vec<(String, Money)>,
     orders: BTreeMap<u64, Order>,
@@ -191,6 +204,7 @@ impl Kernel {
         hash.settings(&settings.fingerprint);
         Ok(Self {
             markets,
+            cobs: Vec::new(),
             streams: Vec::new(),
             currencies,
             orders: BTreeMap::new(),
@@ -335,6 +349,70 @@ impl Kernel {
         Ok(())
     }
 
+    /// Adds a consolidated book, which takes samples from now on, and returns its index.
+    pub fn add_cob(&mut self, group: Group) -> Result<usize> {
+        let instruments: Vec<_> = self.markets.iter().map(|m| &m.instrument).collect();
+        let mut cob = Cob::new(group, &instruments)?;
+        let index = self.cobs.len();
+        let places: Vec<usize> = cob.members().iter().map(|member| member.market).collect();
+        for (member, place) in places.into_iter().enumerate() {
+            let market = &mut self.markets[place];
+            cob.attach(member, &market.book, market.depth_recv_ns, self.now_ns);
+            market.cobs.push((index, member));
+        }
+        let first = next_on_grid(self.now_ns, SAMPLE_NS);
+        self.timers
+            .add(first, Some(SAMPLE_NS), TimerUse::CobSample(index));
+        self.cobs.push(ShownCob {
+            cob,
+            every_message: false,
+        });
+        Ok(index)
+    }
+
+    /// Shows a consolidated book to the strategy while it has a mid: after every message of a
+    /// member, or on a grid of `every_ns`, behind the sample of the same time.
+    pub fn subscribe_cob(&mut self, cob: usize, every_ns: Option<i64>) -> Result<()> {
+        match every_ns {
+            None => self.cobs[cob].every_message = true,
+            Some(every) if every > 0 => {
+                let first = next_on_grid(self.now_ns, every);
+                self.timers.add(first, every_ns, TimerUse::Cob(cob));
+            }
+            Some(every) => return Err(Error::invalid("every", "a positive time", every)),
+        }
+        Ok(())
+    }
+
+    /// A consolidated book, brought up to date.
+    pub fn cob(&mut self, index: usize) -> &mut Cob {
+        self.refresh_cob(index);
+        &mut self.cobs[index].cob
+    }
+
+    /// Price, venues and shares of a consolidated book's window.
+    pub fn cob_detail(&mut self, index: usize) -> Option<Detail> {
+        self.refresh_cob(index);
+        let markets = &self.markets;
+        self.cobs[index].cob.detail(|market| &markets[market].book)
+    }
+
+    /// The books of a consolidated book's members that cross one another now.
+    pub fn crossings(&self, cob: usize) -> Vec<Crossing> {
+        self.cobs[cob]
+            .cob
+            .crossings(|market| &self.markets[market].book)
+    }
+
+    /// Brings a consolidated book up to date; whether it has a mid.
+    #[inline]
+    fn refresh_cob(&mut self, index: usize) -> bool {
+        let markets = &self.markets;
+        self.cobs[index]
+            .cob
+            .refresh(self.now_ns, |market| &markets[market].book)
+    }
+
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
     pub fn set_timer(&mut self, at_ns: i64, every_ns: Option<i64>) -> Result<u64> {
         if let Some(every) = every_ns.filter(|every| *every <= 0) {
@@ -476,17 +554,26 @@ impl Kernel {
         self.counts.messages += 1;
         self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
-        let market = &mut self.markets[stream.instrument];
+        let place = stream.instrument;
+        let market = &mut self.markets[place];
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
-                let outcome = market.book.apply_message(rows);
-                tell_book(market, stream.instrument, outcome, &mut self.steps);
+                if market.cobs.is_empty() {
+                    let outcome = market.book.apply_message(rows);
+                    tell_book(market, place, outcome, time, &mut self.steps);
+                } else {
+                    let outcome = apply_to_cobs(market, &mut self.cobs, rows);
+                    tell_book(market, place, outcome, time, &mut self.steps);
+                    if !matches!(outcome, Outcome::Stale | Outcome::Unready) {
+                        self.tell_cobs(place);
+                    }
+                }
             }
             StreamKind::Trades if market.shows.trades || !market.bars.is_empty() => {
                 for &row in rows {
                     self.trades_due.push_back(TradeDue {
-                        market: stream.instrument,
+                        market: place,
                         builder: 0,
                         ts_ns: row.venue_time_ns(),
                         row,
@@ -496,6 +583,38 @@ impl Kernel {
             StreamKind::Trades => {}
         }
         self.streams[index].advance_local()
+    }
+
+    /// A book changed: its consolidated books may have to be shown.
+    fn tell_cobs(&mut self, market: usize) {
+        for at in 0..self.markets[market].cobs.len() {
+            let (index, member) = self.markets[market].cobs[at];
+            let cob = &mut self.cobs[index].cob;
+            if cob.after_message(member, &self.markets[market].book, self.now_ns) {
+                let absence = cob.members()[member].absence;
+                self.steps
+                    .push_back(Step::CobMember(index, member, absence));
+            }
+            if self.cobs[index].every_message {
+                self.show_cob(index);
+            }
+        }
+    }
+
+    fn show_cob(&mut self, index: usize) {
+        if self.refresh_cob(index) {
+            self.steps.push_back(Step::Cob(index));
+        }
+    }
+
+    fn sample_cob(&mut self, index: usize) {
+        for member in self.cobs[index].cob.drop_stale(self.now_ns) {
+            let absence = self.cobs[index].cob.members()[member].absence;
+            self.steps
+                .push_back(Step::CobMember(index, member, absence));
+        }
+        self.refresh_cob(index);
+        self.cobs[index].cob.sample();
     }
 
     /// Takes the first trade through one more bar builder, or to the strategy.
@@ -569,6 +688,8 @@ impl Kernel {
                     self.steps.push_back(Step::Book(index));
                 }
             }
+            Some((_, TimerUse::CobSample(index))) => self.sample_cob(index),
+            Some((_, TimerUse::Cob(index))) => self.show_cob(index),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
         }
@@ -585,9 +706,41 @@ impl Kernel {
     }
 }
 
+/// Applies a depth message to a received book and to the consolidated books that it is in.
+#[inline]
+fn apply_to_cobs(market: &mut Market, cobs: &mut [ShownCob], rows: &[Event]) -> Outcome {
+    let (book, places) = (&mut market.book, &market.cobs);
+    if rows
+        .first()
+        .is_some_and(|head| head.kind == EventKind::Snapshot as u8)
+    {
+        for &(index, member) in places {
+            cobs[index].cob.clear(member);
+        }
+    }
+    if let [(index, member)] = places[..] {
+        let cells = cobs[index].cob.cells(member);
+        return book.apply_message_with(rows, |side, key, old, new| {
+            cells.change(side, Ladder::key(side, key), old, new);
+        });
+    }
+    book.apply_message_with(rows, |side, key, old, new| {
+        for &(index, member) in places {
+            let px = Ladder::key(side, key);
+            cobs[index].cob.cells(member).change(side, px, old, new);
+        }
+    })
+}
+
 /// Notes what a depth message did to a received book, for the strategy.
 #[inline]
-fn tell_book(market: &mut Market, index: usize, outcome: Outcome, steps: &mut VecDeque<Step>) {
+fn tell_book(
+    market: &mut Market,
+    index: usize,
+    outcome: Outcome,
+    time: i64,
+    steps: &mut VecDeque<Step>,
+) {
     match outcome {
         Outcome::Stale | Outcome::Unready => return,
         Outcome::Suspected => {
@@ -601,6 +754,7 @@ fn tell_book(market: &mut Market, index: usize, outcome: Outcome, steps: &mut Ve
         Outcome::Applied | Outcome::Recovered => {}
     }
     market.changed = true;
+    market.depth_recv_ns = Some(time);
     if market.shows.every_message && market.book.is_trusted() {
         steps.push_back(Step::Book(index));
     }

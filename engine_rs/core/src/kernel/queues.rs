@@ -46,6 +46,10 @@ pub enum TimerUse {
     Equity,
     /// Show an instrument's book to the strategy.
     Book(usize),
+    /// Take a sample of a consolidated book.
+    CobSample(usize),
+    /// Show a consolidated book to the strategy.
+    Cob(usize),
     /// Call the strategy.
     User,
 }
