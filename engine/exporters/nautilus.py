@@ -5,9 +5,11 @@ schema (`nautilus_trader.serialization.arrow.schema`), some hundred times as fas
 object each: prices and quantities are its fixed-point integers, exact, with the precisions of tick
 and lot, `ts_event` is the venue's clock and `ts_init` ours. Memory is bounded by a batch of rows.
 
-A snapshot is a CLEAR, then an ADD for each level, all flagged F_SNAPSHOT; a delta is an UPDATE, or
-a DELETE at size zero; the last row of a message is flagged F_LAST. Depth rows that our book does
-not apply are left out, because NautilusTrader's book would apply them.
+A snapshot is a CLEAR, then an ADD for each level, flagged F_SNAPSHOT; a delta is an UPDATE, or a
+DELETE at size zero. The last row of a message is flagged F_LAST and nothing else, also in a
+snapshot: NautilusTrader's engine and `OrderBookDeltas.batch` compare for equality, and a row with
+both flags would end no message. Depth rows that our book does not apply are left out, because
+NautilusTrader's would apply them.
 """
 
 from __future__ import annotations
@@ -271,7 +273,7 @@ class _Encoder:
         delta = np.where(qty > 0, _UPDATE, _DELETE)
         action = np.where(is_clear, _CLEAR, np.where(is_snapshot, _ADD, delta))
         is_last = np.append(message[1:] != message[:-1], True)[: len(message)]
-        flags = np.where(is_last, _F_LAST, 0) | np.where(is_snapshot, _F_SNAPSHOT, 0)
+        flags = np.where(is_last, _F_LAST, np.where(is_snapshot, _F_SNAPSHOT, 0))
         known = rows["seq"] != _core.SEQ_NONE
         return {
             "action": action.astype(np.uint8),
