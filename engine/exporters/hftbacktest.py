@@ -113,7 +113,7 @@ def _write(request: ExportRequest, name: Callable[[str], Path]) -> _Written:
                 sink.write(rows[begin:end])
                 day = today
             written.count(rows, is_local)
-        request.refuse_empty()
+        request.refuse_empty(_KINDS)
         if sink is None:
             raise ExportFailed(
                 f"{request.instrument.id}: nothing that hftbacktest can hold: no trade, and no"

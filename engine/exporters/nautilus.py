@@ -74,7 +74,7 @@ def run(request: ExportRequest) -> ExportReport:
     with staged_parts(root, parts, replace=request.replace) as folder:
         for kind in _STREAMS:
             encoder.write(kind, folder / "data" / kind / name)
-        request.refuse_empty()
+        request.refuse_empty(_STREAMS.values())
         _write_definition(definition, folder)
         files = {
             str(path.relative_to(folder)): path.stat().st_size

@@ -55,7 +55,7 @@ def run(request: ExportRequest) -> ExportReport:
             if request.has(kind):
                 written = _write(request, kind, folder / f"{kind}.parquet", about, times)
                 rows |= {kind: written} if written else {}
-        request.refuse_empty()
+        request.refuse_empty(EVENT_KINDS)
         write_about(folder, about)
         files = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
     return ExportReport(

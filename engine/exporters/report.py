@@ -11,7 +11,7 @@ from engine.catalog import CatalogError
 from engine.units import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from engine.catalog import Catalog, Events, Manifest
@@ -83,18 +83,19 @@ class ExportRequest:
         snapshots = (ts for entry in self.manifest.of_kind("depth") for ts in entry.snapshots_ns)
         return max((ts for ts in snapshots if ts < self.start_ns), default=None)
 
-    def refuse_empty(self) -> None:
-        """Raises `ExportFailed` where no row of the range was read."""
+    def refuse_empty(self, kinds: Iterable[str]) -> None:
+        """Raises `ExportFailed` where no row of these kinds was read in the range."""
         if self.rows_in_range:
             return
         files = self.manifest.files
         first = utc_text(min(entry.ts_recv_first_ns for entry in files))
         last = utc_text(max(entry.ts_recv_last_ns for entry in files))
+        held = [kind for kind in EVENT_KINDS if self.has(kind)]
         start = "the beginning" if self.start_ns is None else utc_text(self.start_ns)
         end = "the end" if self.end_ns is None else utc_text(self.end_ns)
         raise ExportFailed(
-            f"{self.instrument.id}: no row of use from {start} to {end};"
-            f" the catalog has rows from {first} to {last}"
+            f"{self.instrument.id}: no row of {', '.join(kinds)} from {start} to {end};"
+            f" the catalog has {', '.join(held)} from {first} to {last}"
         )
 
     def about(self) -> dict[str, Any]:

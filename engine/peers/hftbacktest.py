@@ -217,13 +217,19 @@ def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.
 
 
 def backtest(
-    data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
+    data: NDArray[np.void] | list[str],
+    instrument: Instrument,
+    setup: Setup,
+    *,
+    book: str = "hashmap",
 ) -> Any:
     """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no
     partial fills.
 
-    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data,
-    which is the faster of the two. `data` must outlive the backtest, which reads it in place.
+    `data` is the rows, or paths of npz files that are played one after the other. `book` is
+    `hashmap`, or `vector`: its array of levels, here spanning all prices in the data, which must be
+    rows then; it is the faster of the two. Rows must outlive the backtest, which reads them in
+    place.
     """
     from hftbacktest import (
         BacktestAsset,
@@ -231,7 +237,7 @@ def backtest(
         ROIVectorMarketDepthBacktest,
     )
 
-    asset = BacktestAsset().data([data])
+    asset = BacktestAsset().data(data if isinstance(data, list) else [data])
     size = float(instrument.contract_size)
     asset = asset.inverse_asset(size) if instrument.kind == "inverse" else asset.linear_asset(size)
     asset = (
@@ -245,6 +251,7 @@ def backtest(
     )
     if book == "hashmap":
         return HashMapMarketDepthBacktest([asset])
+    assert not isinstance(data, list)
     px = data["px"][data["px"] > 0]
     asset = asset.roi_lb(float(px.min())).roi_ub(float(px.max()))
     return ROIVectorMarketDepthBacktest([asset])
@@ -302,8 +309,12 @@ def run_quoting(
     return QuotingRun(seconds, tops, orders, bids, asks, (len(bids), len(asks)))
 
 
-def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> QuotingRun:
-    """Plays the rows to their end without a strategy; both of its books are kept up to date."""
+def run_idle(
+    data: NDArray[np.void] | list[str], instrument: Instrument, *, book: str
+) -> QuotingRun:
+    """Plays the rows, or files of them, to their end without a strategy; both of its books are kept
+    up to date.
+    """
     from engine.peers import hftbacktest_numba as kernels
 
     hbt = backtest(data, instrument, Setup(), book=book)
