@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from engine.catalog import Catalog
+    from engine.catalog import Catalog, Manifest
     from engine.config import LatencyConfig
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
@@ -280,8 +280,22 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
                 f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
                 f" or make practice data with `cobalt testnet catalog={root}`"
             )
-    found = {catalog.manifest(instrument).provenance for instrument in ids}
+    manifests = [catalog.manifest(instrument) for instrument in ids]
+    for manifest in manifests:
+        if not manifest.event_files:
+            raise BacktestError(
+                f"catalog {root}: expected depth or trades of {manifest.instrument},"
+                f" found only {_held(manifest)}; a run needs events"
+            )
+    found = {manifest.provenance for manifest in manifests}
     return found.pop() if len(found) == 1 else "mixed"
+
+
+def _held(manifest: Manifest) -> str:
+    """What a catalog has of an instrument without events."""
+    candles = [f"candles of {', '.join(manifest.intervals)}"] if manifest.intervals else []
+    orders = ["single orders"] if manifest.of_kind("orders") else []
+    return " and ".join([*candles, *orders]) or "an empty manifest"
 
 
 def _check_exchange(config: RunConfig) -> None:

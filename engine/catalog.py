@@ -3,6 +3,8 @@
 Layout: `ROOT/<VENUE>/<INSTRUMENT>/<kind>/<YYYY-MM-DD>/<part>.parquet` and one `manifest.json` for
 each instrument, replaced by one rename. A file that no manifest names does not exist for readers,
 so an import that is cut off leaves nothing half visible. `day` is the UTC day of `ts_recv_ns`.
+Beside events there are candles, `bars/<interval>/<YYYY>/`, and single orders; see
+`engine.catalog_tables` for their columns.
 
 Each kind of an instrument is a stream: rows in the order of arrival, `ts_recv_ns` never going back,
 the rows of one venue message together in one row group. Prices are ticks and quantities lots of the
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
+    import polars as pl
 
     from engine.catalog_writer import CatalogWriter
     from engine.instruments import Instrument
 
 __all__ = [
+    "BAR_INTERVALS",
     "KINDS",
+    "ORDER_ACTIONS",
+    "TABLE_KINDS",
     "Catalog",
     "CatalogError",
     "FileEntry",
@@ -43,6 +49,31 @@ __all__ = [
 
 KINDS = ("depth", "trades", "offbook", "quotes")
 """The data kinds: deltas and snapshots, trades on the book, trades off it, best bid and ask."""
+
+TABLE_KINDS = ("bars", "orders")
+"""The data kinds that are not made of events: candles, and single orders with their ids."""
+
+BAR_INTERVALS = {
+    "1s": 1_000_000_000,
+    "1m": 60_000_000_000,
+    "3m": 180_000_000_000,
+    "5m": 300_000_000_000,
+    "15m": 900_000_000_000,
+    "30m": 1_800_000_000_000,
+    "1h": 3_600_000_000_000,
+    "2h": 7_200_000_000_000,
+    "4h": 14_400_000_000_000,
+    "6h": 21_600_000_000_000,
+    "8h": 28_800_000_000_000,
+    "12h": 43_200_000_000_000,
+    "1d": 86_400_000_000_000,
+}
+"""Intervals of candles that the catalog keeps, in ns: those that divide a day."""
+
+ORDER_ACTIONS = ("clear", "add", "change", "delete", "unnamed", "rest", "rest_over")
+"""What a row of `orders` tells; the column `action` counts from 1. `clear` begins with an empty
+book, `unnamed` sets the size at a price that belongs to orders without a known id; the others are
+calls of `engine._core.OrderBook`."""
 
 COLUMNS = (
     "ts_event_ns",
@@ -57,6 +88,7 @@ COLUMNS = (
 )
 MANIFEST = "manifest.json"
 VERSION = 1
+_TIME_MIN, _TIME_MAX = -(2**63), 2**63 - 1
 
 Events = np.ndarray[Any, np.dtype[np.void]]
 
@@ -100,6 +132,17 @@ class FileEntry:
     clock_offset_ns: int
     provenance: str
     sources: list[SourceEntry]
+    interval: str | None = None
+    missing: int = 0
+    missing_before: int = 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The entry as the manifest holds it: what only candles have, only for candles."""
+        fields = dataclasses.asdict(self)
+        if self.interval is None:
+            for name in ("interval", "missing", "missing_before"):
+                del fields[name]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -126,8 +169,23 @@ class Manifest:
     resume: dict[str, Any] | None = None
 
     def of_kind(self, kind: str) -> list[FileEntry]:
-        """The files of one kind, in the order of time."""
+        """The files of one kind, in the order of time (candles: interval by interval)."""
         return [entry for entry in self.files if entry.kind == kind]
+
+    @property
+    def event_files(self) -> list[FileEntry]:
+        """The files of events: all but candles and single orders."""
+        return [entry for entry in self.files if entry.kind in KINDS]
+
+    @property
+    def intervals(self) -> list[str]:
+        """The intervals of the candles that are there, the shortest first."""
+        present = {entry.interval for entry in self.of_kind("bars")}
+        return [interval for interval in BAR_INTERVALS if interval in present]
+
+    def of_interval(self, interval: str) -> list[FileEntry]:
+        """The files of the candles of one interval, in the order of time."""
+        return [entry for entry in self.of_kind("bars") if entry.interval == interval]
 
     @property
     def gaps(self) -> int:
@@ -136,7 +194,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as its file holds it: equal manifests are equal bytes."""
-        content = {"version": VERSION, **dataclasses.asdict(self)}
+        files = [entry.to_mapping() for entry in self.files]
+        content = {"version": VERSION, **dataclasses.asdict(self), "files": files}
         return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -237,6 +296,102 @@ class Catalog:
                 continue
             yield from self._file_batches(instrument, entry, start_ns, end_ns, batch_rows, index)
 
+    def bars(
+        self,
+        instrument: str,
+        interval: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+    ) -> pl.DataFrame:
+        """Candles with `start_ns <= ts_start_ns < end_ns` in the order of time, as one frame (56 to
+        72 bytes a candle); for the columns see `engine.catalog_tables.bars_schema`. A candle that
+        the source lacks has no row. Raises as `bar_batches` does.
+        """
+        import polars as pl
+
+        from engine.catalog_tables import bars_schema
+
+        empty = pl.from_arrow(bars_schema().empty_table())
+        assert isinstance(empty, pl.DataFrame)
+        batches = self.bar_batches(instrument, interval, start_ns=start_ns, end_ns=end_ns)
+        return pl.concat([empty, *batches])
+
+    def bar_batches(
+        self,
+        instrument: str,
+        interval: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        batch_rows: int = 131_072,
+    ) -> Iterator[pl.DataFrame]:
+        """As `bars`, in frames of at most `batch_rows` rows.
+
+        Raises `CatalogError` for an interval that the catalog has no candles of, and for files that
+        are missing or damaged.
+        """
+        manifest = self.manifest(instrument)
+        if interval not in manifest.intervals:
+            known = ", ".join(manifest.intervals) or "no candles"
+            raise CatalogError(
+                f"interval: expected one that the catalog has of {instrument} ({known}),"
+                f" found '{interval}'"
+            )
+        entries = manifest.of_interval(interval)
+        time = "ts_start_ns"
+        yield from self._table_batches(instrument, entries, time, start_ns, end_ns, batch_rows)
+
+    def order_batches(
+        self,
+        instrument: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        batch_rows: int = 131_072,
+    ) -> Iterator[pl.DataFrame]:
+        """Messages of single orders with `start_ns <= ts_recv_ns < end_ns`, in the order of
+        arrival, in frames of at most `batch_rows` rows; for the columns see
+        `engine.catalog_tables.orders_schema`. Raises `CatalogError` for files that are missing or
+        damaged.
+        """
+        entries = self.manifest(instrument).of_kind("orders")
+        time = "ts_recv_ns"
+        yield from self._table_batches(instrument, entries, time, start_ns, end_ns, batch_rows)
+
+    def _table_batches(
+        self,
+        instrument: str,
+        entries: list[FileEntry],
+        time: str,
+        start_ns: int | None,
+        end_ns: int | None,
+        batch_rows: int,
+    ) -> Iterator[pl.DataFrame]:
+        import polars as pl
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if batch_rows < 1:
+            raise CatalogError(f"batch_rows: expected at least 1, found {batch_rows}")
+        start_ns = _TIME_MIN if start_ns is None else start_ns
+        end_ns = _TIME_MAX if end_ns is None else end_ns
+        for entry in entries:
+            if entry.ts_recv_last_ns < start_ns or entry.ts_recv_first_ns >= end_ns:
+                continue
+            path = self.folder(instrument) / entry.path
+            file = pq.ParquetFile(pa.BufferReader(_checked(path, entry)))
+            column = file.schema_arrow.names.index(time)
+            for group in range(file.metadata.num_row_groups):
+                bounds = file.metadata.row_group(group).column(column).statistics
+                if bounds.max < start_ns or bounds.min >= end_ns:
+                    continue
+                rows = pl.from_arrow(file.read_row_group(group, use_threads=False))
+                assert isinstance(rows, pl.DataFrame)
+                if bounds.min < start_ns or bounds.max >= end_ns:
+                    rows = rows.filter((pl.col(time) >= start_ns) & (pl.col(time) < end_ns))
+                yield from rows.iter_slices(batch_rows)
+
     def _file_batches(
         self,
         instrument: str,
@@ -270,7 +425,7 @@ class Catalog:
         """One hash over the data of these streams. It depends on the files' content alone, not on
         the order of the arguments or of the imports.
         """
-        kinds = sorted({_kind(kind) for kind in kinds})
+        kinds = sorted({_kind(kind, (*KINDS, *TABLE_KINDS)) for kind in kinds})
         lines = sorted(
             f"{instrument} {entry.kind} {entry.sha256}\n"
             for instrument in set(instruments)
@@ -300,26 +455,36 @@ class Catalog:
 
 
 def catalog_rows(root: str | Path) -> list[dict[str, Any]]:
-    """What a catalog holds, one row for each instrument and kind, sorted.
+    """What a catalog holds, one row for each instrument and kind (candles: and interval), sorted.
 
-    Keys: `instrument`, `kind`, `start_ns` and `end_ns` (first and last `ts_recv_ns`), `rows`,
-    `messages`, `files`, `bytes`, `gaps` (of the update ids, depth only), `broken` (lines of the
-    sources that could not be used), `clock_offset_ns` (a list, one for each value in use),
-    `provenance`.
+    Keys: `instrument`, `kind`, `interval` (of candles, else None), `start_ns` and `end_ns` (first
+    and last `ts_recv_ns`; of candles, start of the first and the last), `rows`, `messages`,
+    `files`, `bytes`, `gaps` (of the update ids, depth only), `missing` (candles that are not there,
+    between the first and the last), `broken` (lines of the sources that could not be used),
+    `clock_offset_ns` (a list, one for each value in use), `provenance`.
     """
     catalog = Catalog(root)
     return [
         _summary(manifest, kind, entries)
         for manifest in map(catalog.manifest, catalog.instruments())
-        for kind in KINDS
-        if (entries := manifest.of_kind(kind))
+        for kind, entries in _streams(manifest)
+        if entries
     ]
+
+
+def _streams(manifest: Manifest) -> Iterator[tuple[str, list[FileEntry]]]:
+    for kind in KINDS:
+        yield kind, manifest.of_kind(kind)
+    for interval in manifest.intervals:
+        yield "bars", manifest.of_interval(interval)
+    yield "orders", manifest.of_kind("orders")
 
 
 def _summary(manifest: Manifest, kind: str, entries: list[FileEntry]) -> dict[str, Any]:
     return {
         "instrument": manifest.instrument,
         "kind": kind,
+        "interval": entries[0].interval,
         "start_ns": entries[0].ts_recv_first_ns,
         "end_ns": max(entry.ts_recv_last_ns for entry in entries),
         "rows": sum(entry.rows for entry in entries),
@@ -327,15 +492,16 @@ def _summary(manifest: Manifest, kind: str, entries: list[FileEntry]) -> dict[st
         "files": len(entries),
         "bytes": sum(entry.bytes for entry in entries),
         "gaps": manifest.gaps if kind == "depth" else 0,
+        "missing": sum(entry.missing + entry.missing_before for entry in entries),
         "broken": sum(item.details.get("broken", 0) for item in manifest.imports),
         "clock_offset_ns": sorted({entry.clock_offset_ns for entry in entries}),
         "provenance": manifest.provenance,
     }
 
 
-def _kind(kind: str) -> str:
-    if kind not in KINDS:
-        raise CatalogError(f"kind: expected one of {', '.join(KINDS)}, found '{kind}'")
+def _kind(kind: str, kinds: tuple[str, ...] = KINDS) -> str:
+    if kind not in kinds:
+        raise CatalogError(f"kind: expected one of {', '.join(kinds)}, found '{kind}'")
     return kind
 
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from engine import _core
 from engine.catalog import (
+    BAR_INTERVALS,
     COLUMNS,
     KINDS,
     MANIFEST,
+    TABLE_KINDS,
     CatalogError,
     Events,
     FileEntry,
@@ -25,6 +27,7 @@ from engine.catalog import (
     Manifest,
     SourceEntry,
 )
+from engine.catalog_tables import BARS, ORDERS, TableStream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +54,8 @@ class CatalogWriter:
     written. One writer an instrument at a time; a second one raises `CatalogError`.
 
     Times of different `append`s of a kind must not go back, also behind rows that are there
-    already; `resume` (any JSON value) is kept for the next writer, `details` beside the sources.
+    already (candles: an interval that is there is not written again). `resume` (any JSON value) is
+    kept for the next writer, `details` beside the sources.
     """
 
     def __init__(
@@ -95,7 +99,8 @@ class CatalogWriter:
             self._old = self._catalog.manifest(self._id) if self._has_manifest() else None
             self._check_old()
             self._remove_orphans()
-            self._streams = {kind: _Stream(self, kind) for kind in KINDS}
+            self._streams: dict[str, _Stream] = {kind: _Stream(self, kind) for kind in KINDS}
+            self._tables: dict[str, TableStream] = {}
         except BaseException:
             self.abort()
             raise
@@ -140,12 +145,31 @@ class CatalogWriter:
         if len(events):
             self._streams[kind].append(events)
 
+    def append_bars(self, interval: str, table: Any) -> None:
+        """Adds candles of one interval, a pyarrow table of `engine.catalog_tables.bars_schema`, in
+        the order of time and each interval once. Raises `CatalogError` for any other.
+        """
+        if interval not in BAR_INTERVALS:
+            raise CatalogError(
+                f"interval: expected one of {', '.join(BAR_INTERVALS)}, found '{interval}'"
+            )
+        stream = self._tables.setdefault(interval, TableStream(self, BARS, interval))
+        stream.append(table)
+
+    def append_orders(self, table: Any) -> None:
+        """Adds messages of single orders, a pyarrow table of `engine.catalog_tables.orders_schema`,
+        in the order of arrival. Raises `CatalogError` for any other.
+        """
+        self._tables.setdefault("orders", TableStream(self, ORDERS)).append(table)
+
     def commit(
         self, *, details: dict[str, Any] | None = None, resume: dict[str, Any] | None = None
     ) -> Manifest:
         """Writes what is left, makes everything durable, then replaces the manifest."""
         for stream in self._streams.values():
             stream.finish()
+        for table in self._tables.values():
+            table.finish()
         if not self._entries and self._old is None:
             raise CatalogError(f"{self._id}: there is no row to write")
         entry = ImportEntry(self._import_id, self._sources, self._clock_offset_ns, details or {})
@@ -176,8 +200,9 @@ class CatalogWriter:
 
     def abort(self) -> None:
         """Removes what was written since the last commit and lets go of the instrument."""
-        for stream in getattr(self, "_streams", {}).values():
-            stream.discard()
+        for name in ("_streams", "_tables"):
+            for stream in getattr(self, name, {}).values():
+                stream.discard()
         for path in self._made:
             path.unlink(missing_ok=True)
         self._made.clear()
@@ -196,7 +221,11 @@ class CatalogWriter:
     def part_folder(self, kind: str, ts_recv_ns: int) -> Path:
         """The folder of a kind and the UTC day of a time, made where it is missing."""
         day = datetime.fromtimestamp(ts_recv_ns // 1_000_000_000, UTC).date()
-        folder = self._folder / kind / day.isoformat()
+        return self.folder(f"{kind}/{day.isoformat()}")
+
+    def folder(self, name: str) -> Path:
+        """A folder below the instrument's, made where it is missing."""
+        folder = self._folder / name
         self._make_folder(folder)
         return folder
 
@@ -390,27 +419,46 @@ def _cut(rows: Events) -> int:
 
 def _in_order(entries: list[FileEntry]) -> list[FileEntry]:
     """Files by kind and time, with the gaps between neighbours marked."""
+    streams: list[tuple[str, str | None]] = [(kind, None) for kind in KINDS]
+    streams += [("bars", interval) for interval in BAR_INTERVALS]
+    streams += [(kind, None) for kind in TABLE_KINDS if kind != "bars"]
     ordered: list[FileEntry] = []
-    for kind in KINDS:
+    for kind, interval in streams:
         before: FileEntry | None = None
-        files = [entry for entry in entries if entry.kind == kind]
+        files = [entry for entry in entries if (entry.kind, entry.interval) == (kind, interval)]
         for entry in sorted(files, key=lambda entry: (entry.ts_recv_first_ns, entry.path)):
-            if before is not None and entry.ts_recv_first_ns < before.ts_recv_last_ns:
-                raise CatalogError(
-                    f"{kind}: {entry.path} begins at {entry.ts_recv_first_ns} ns, before"
-                    f" {before.path} ends at {before.ts_recv_last_ns} ns; recordings that overlap"
-                    " are imported together, into an empty catalog"
-                )
-            gap = (
-                kind == "depth"
-                and before is not None
-                and before.seq_last is not None
-                and entry.prev_seq_first is not None
-                and entry.prev_seq_first > before.seq_last
-            )
-            before = dataclasses.replace(entry, gap_before=gap)
+            if before is not None:
+                _check_after(before, entry)
+            before = _joined(before, entry)
             ordered.append(before)
     return ordered
+
+
+def _check_after(before: FileEntry, entry: FileEntry) -> None:
+    # Events may share a time, candles of one interval may not.
+    least = before.ts_recv_last_ns + (entry.interval is not None)
+    if entry.ts_recv_first_ns < least:
+        raise CatalogError(
+            f"{entry.kind}: {entry.path} begins at {entry.ts_recv_first_ns} ns, before"
+            f" {before.path} ends at {before.ts_recv_last_ns} ns; recordings that overlap"
+            " are imported together, into an empty catalog"
+        )
+
+
+def _joined(before: FileEntry | None, entry: FileEntry) -> FileEntry:
+    """The entry with what lies between it and the one before."""
+    gap = (
+        entry.kind == "depth"
+        and before is not None
+        and before.seq_last is not None
+        and entry.prev_seq_first is not None
+        and entry.prev_seq_first > before.seq_last
+    )
+    missing = 0
+    if before is not None and entry.interval is not None:
+        apart_ns = entry.ts_recv_first_ns - before.ts_recv_last_ns
+        missing = apart_ns // BAR_INTERVALS[entry.interval] - 1
+    return dataclasses.replace(entry, gap_before=gap, missing_before=missing)
 
 
 def _digest(sources: list[SourceEntry], clock_offset_ns: int) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 KINDS = ("spot", "linear", "inverse")
-MARKETS = ("binance_spot", "binance_usdm", "binance_cm", "testnet")
+MARKETS = ("binance_spot", "binance_usdm", "binance_cm", "bitfinex", "bitstamp", "testnet")
 
 _ID = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")

@@ -271,6 +271,7 @@ def test_the_listing(tmp_path: Path, instrument: Instrument) -> None:
         {
             "instrument": PERP,
             "kind": kind,
+            "interval": None,
             "start_ns": 10,
             "end_ns": 10 * messages,
             "rows": rows,
@@ -278,6 +279,7 @@ def test_the_listing(tmp_path: Path, instrument: Instrument) -> None:
             "files": 1,
             "bytes": Catalog(tmp_path).manifest(PERP).of_kind(kind)[0].bytes,
             "gaps": 0,
+            "missing": 0,
             "broken": 0,
             "clock_offset_ns": [0],
             "provenance": "testnet",

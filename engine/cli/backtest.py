@@ -58,7 +58,9 @@ def configured(overrides: Sequence[Override]) -> RunConfig:
 
 
 def chosen_instrument(root: str) -> dict[str, Any]:
-    """Without `instrument=…`: recorded before testnet, linear before spot before inverse, by id."""
+    """Without `instrument=…`, of those with depth: recorded before testnet, linear before spot
+    before inverse, by id.
+    """
     from engine.backtest import BacktestError
     from engine.catalog import Catalog
     from engine.instruments import load_instrument
@@ -70,6 +72,13 @@ def chosen_instrument(root: str) -> dict[str, Any]:
             f"catalog {root} is empty. Import a recording with `cobalt import path=..."
             f" instrument=... catalog={root}` or make practice data with"
             f" `cobalt testnet catalog={root}`"
+        )
+    held = present
+    present = [name for name in held if catalog.manifest(name).of_kind("depth")]
+    if not present:
+        raise BacktestError(
+            f"catalog {root} has no order book to trade on: expected depth of an instrument, found"
+            f" none of {', '.join(held)}. Name one with instrument=... to run on its trades"
         )
     kinds = ("linear", "spot", "inverse")
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.importers.report import ImportRequest
     from engine.instruments import Instrument
 
-__all__ = ["run"]
+__all__ = ["expand", "run"]
 
 _STEP_BYTES = 4 << 20
 _BATCH_ROWS = 262_144
@@ -64,7 +64,7 @@ def run(request: ImportRequest) -> ImportReport:
         )
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    recordings = _hashed(_expand(request.paths), request)
+    recordings = _hashed(expand(request.paths), request)
     known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
     new = [item for item in recordings if item.sha256 not in known]
     files_known = [item.path.name for item in recordings if item.sha256 in known]
@@ -86,7 +86,7 @@ def run(request: ImportRequest) -> ImportReport:
     )
 
 
-def _expand(patterns: Iterable[str]) -> list[Path]:
+def expand(patterns: Iterable[str]) -> list[Path]:
     """The files that paths and globs name, each once, in the order of their names."""
     found: dict[Path, Path] = {}
     for pattern in patterns:
@@ -237,16 +237,18 @@ class _Survey:
         They may follow upon it, also overlapping its end (messages seen before are then left out
         by their ids), or lie wholly before or between its files.
         """
-        if old is None or not old.files:
+        # Candles and single orders are no part of the streams that recordings go on from.
+        files = [] if old is None else old.event_files
+        if old is None or not files:
             return None, True
         times = [time for item in self.recordings if (time := item.found["ts_recv_ns"])]
         start = min(first for first, _ in times) + self.clock_offset_ns
         end = max(last for _, last in times) + self.clock_offset_ns
-        old_start = min(entry.ts_recv_first_ns for entry in old.files)
-        old_end = max(entry.ts_recv_last_ns for entry in old.files)
+        old_start = min(entry.ts_recv_first_ns for entry in files)
+        old_end = max(entry.ts_recv_last_ns for entry in files)
         if start >= old_start and end > old_end:
             return old.resume, True
-        for entry in old.files:
+        for entry in files:
             if start <= entry.ts_recv_last_ns and entry.ts_recv_first_ns <= end:
                 raise ImportFailed(
                     f"{self._names()}: {_span(start, end)} overlaps what the catalog has of"

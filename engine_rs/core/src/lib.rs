@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod import;
 pub mod instrument;
 pub mod kernel;
+pub mod l3;
 pub mod ladder;
 pub mod money;
 pub mod order;

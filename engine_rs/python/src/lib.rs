@@ -7,6 +7,7 @@ mod errors;
 mod events;
 mod importing;
 mod kernel;
+mod l3;
 mod numbers;
 mod records;
 mod rows;
@@ -37,5 +38,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Bar>()?;
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
+    l3::register(m)?;
     Ok(())
 }

@@ -1,0 +1,305 @@
+"""Vendor tables as batches of columns: CSV (plain, gzip, xz, zip) and Parquet, in bounded memory.
+
+What is compressed is unpacked as it is read, a block at a time. Where the compressed data ends too
+early or is damaged, the rows before that are good and the damage is told.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.importers.report import ImportFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+__all__ = ["Batch", "Table", "Unpacked", "open_table"]
+
+_BLOCK_BYTES = 4 << 20
+_BATCH_ROWS = 262_144
+_BROKEN_KEPT = 100
+# Real tables pack to a tenth, flat stretches to a hundredth. More than this is not a table.
+_RATIO_MAX = 1_000
+_RATIO_FROM_BYTES = 64 << 20
+_DELIMITERS = b",;\t"
+_PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Columns by name, pyarrow arrays of one length, and where each row stands in its file."""
+
+    columns: dict[str, Any]
+    rows: int
+    line: Callable[[int], int]
+
+
+@dataclass
+class Table:
+    """A file being read. `broken` holds the first of its lines that are no rows, as (line, reason,
+    text), `broken_count` counts all of them; `damage` says how it ends too early.
+    """
+
+    names: list[str]
+    batches: Generator[Batch, None, None]
+    bytes_done: Callable[[], int]
+    broken: list[tuple[int, str, str]] = field(default_factory=list)
+    broken_count: int = 0
+    damage: str | None = None
+
+
+def open_table(path: Path, *, names: Sequence[str] | None = None, skip_lines: int = 0) -> Table:
+    """Opens a CSV or Parquet file; which of them it is, and how it is packed, its bytes tell.
+
+    `names` are the columns of a CSV whose first line holds values already; without them such a file
+    is refused. Raises `ImportFailed` for a file that is neither, is empty or has no rows.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    if not head:
+        raise ImportFailed(f"{path}: the file is empty; nothing was imported")
+    if head.startswith(_PARQUET):
+        return _open_parquet(path)
+    return _open_csv(path, names, skip_lines)
+
+
+def _open_parquet(path: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ImportFailed(
+            f"{path}: not a whole Parquet file: {_first_line(error)}; nothing was imported"
+        ) from error
+    metadata = file.metadata
+    size = path.stat().st_size
+    unpacked = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
+    _check_ratio(path, size, unpacked)
+    if metadata.num_rows == 0:
+        raise ImportFailed(f"{path}: the file has no rows; nothing was imported")
+    names = file.schema_arrow.names
+    done = 0
+
+    def batches() -> Generator[Batch, None, None]:
+        nonlocal done
+        try:
+            for part in file.iter_batches(_BATCH_ROWS, use_threads=False):
+                columns = dict(zip(names, part.columns, strict=True))
+                first = done + 1
+                done += part.num_rows
+                yield Batch(columns, part.num_rows, first.__add__)
+        except (pa.ArrowException, OSError) as error:
+            raise ImportFailed(
+                f"{path}: damaged after row {done:,}: {_first_line(error)}; nothing was imported"
+            ) from error
+
+    return Table(names, batches(), lambda: size * done // metadata.num_rows)
+
+
+def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    stream = Unpacked(path)
+    first = stream.peek_line(skip_lines)
+    if not first.strip():
+        stream.close()
+        why = f" ({stream.damage})" if stream.damage else ""
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found no line of text{why}")
+    if b"\0" in first:
+        stream.close()
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found binary data")
+    delimiter = max(_DELIMITERS, key=first.count)
+    cells = [cell.strip().strip(b'"') for cell in first.split(bytes([delimiter]))]
+    has_header = not _is_number(cells[0])
+    if has_header:
+        found = [cell.decode("utf-8", "replace") for cell in cells]
+    elif names is None:
+        stream.close()
+        raise ImportFailed(
+            f"{path}: expected a first line with the names of the columns, found"
+            f" '{first[:80].decode(errors='replace')}'; name them with options.columns=[a,b,c]"
+        )
+    else:
+        found = list(names)
+    skipped: list[int] = []
+    before = skip_lines + has_header
+
+    def invalid(row: Any) -> str:
+        text = row.text or ""
+        skipped.append((row.number or 0) + skip_lines)
+        if text.strip():
+            table.broken_count += 1
+            if len(table.broken) < _BROKEN_KEPT:
+                reason = f"expected {row.expected_columns} columns, found {row.actual_columns}"
+                table.broken.append((skipped[-1], reason, text[:200]))
+        return "skip"
+
+    def batches() -> Generator[Batch, None, None]:
+        done = 0
+        try:
+            reader = csv.open_csv(
+                stream,
+                csv.ReadOptions(
+                    use_threads=False,
+                    block_size=_BLOCK_BYTES,
+                    skip_rows=before,
+                    column_names=found,
+                ),
+                csv.ParseOptions(
+                    delimiter=chr(delimiter),
+                    invalid_row_handler=invalid,
+                    ignore_empty_lines=False,
+                ),
+                csv.ConvertOptions(
+                    column_types=dict.fromkeys(found, pa.binary()), strings_can_be_null=False
+                ),
+            )
+            for part in reader:
+                start = done
+                done += part.num_rows
+                columns = dict(zip(found, part.columns, strict=True))
+                lines = _Lines(before, start, skipped)
+                yield Batch(columns, part.num_rows, lines)
+        except pa.ArrowException as error:
+            raise ImportFailed(
+                f"{path}: not CSV after row {done:,}: {_first_line(error)}; nothing was imported"
+            ) from error
+        finally:
+            stream.close()
+        table.damage = stream.damage
+
+    table = Table(found, batches(), stream.bytes_done)
+    return table
+
+
+class _Lines:
+    """The line of a row: lines that are no rows lie between them."""
+
+    def __init__(self, before: int, start: int, skipped: list[int]) -> None:
+        self._first = before + start + 1
+        self._skipped = skipped
+
+    def __call__(self, at: int) -> int:
+        line = self._first + at
+        for skipped in sorted(self._skipped):
+            if skipped > line:
+                break
+            line += 1
+        return line
+
+
+class Unpacked(io.RawIOBase):
+    """The bytes of a file (plain, gzip, xz or a zip of one member), unpacked as they are read.
+    Damage ends them and is kept in `damage`; what unpacks beyond measure raises `ImportFailed`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = path.open("rb")
+        head = self._file.read(8)
+        self._file.seek(0)
+        self._text = _unpacker(path, self._file, head)
+        self._ahead = b""
+        self._given = 0
+        self.damage: str | None = None
+
+    def peek_line(self, skip_lines: int) -> bytes:
+        """The first line after `skip_lines` others, which is still to be read."""
+        while self._ahead.count(b"\n") <= skip_lines and len(self._ahead) < _BLOCK_BYTES:
+            more = self._next(1 << 16)
+            if not more:
+                break
+            self._ahead += more
+        lines = self._ahead.split(b"\n", skip_lines + 1)
+        return lines[skip_lines].rstrip(b"\r") if len(lines) > skip_lines else b""
+
+    def bytes_done(self) -> int:
+        """How much of the packed file was read."""
+        return 0 if self._file.closed else self._file.tell()
+
+    def readable(self) -> bool:
+        """True: this is what the stream is for."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As `io.RawIOBase.readinto`."""
+        text = self.read(len(buffer))
+        buffer[: len(text)] = text
+        return len(text)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, at most `size`; none at the end or where the data is damaged."""
+        if self._ahead:
+            text = self._ahead if size < 0 else self._ahead[:size]
+            self._ahead = self._ahead[len(text) :]
+            return text
+        return self._next(size)
+
+    def _next(self, size: int) -> bytes:
+        if self.damage is not None:
+            return b""
+        try:
+            text: bytes = self._text.read(size)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+            self.damage = f"the packed data is cut off or damaged: {_first_line(error)}"
+            return b""
+        self._given += len(text)
+        _check_ratio(self._path, self._file.tell(), self._given)
+        return text
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+        super().close()
+
+
+def _unpacker(path: Path, file: Any, head: bytes) -> Any:
+    if head.startswith(b"\x1f\x8b"):
+        import gzip
+
+        return gzip.GzipFile(fileobj=file)
+    if head.startswith(b"\xfd7zXZ\0"):
+        return lzma.LZMAFile(file)
+    if head.startswith(b"PK\3\4"):
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
+            raise ImportFailed(
+                f"{path}: not a whole zip file: {error}; nothing was imported"
+            ) from error
+        members = [item for item in archive.infolist() if not item.is_dir()]
+        if len(members) != 1:
+            listed = ", ".join(item.filename for item in members[:5]) or "none"
+            raise ImportFailed(f"{path}: expected a zip file of one table, found {listed}")
+        return archive.open(members[0])
+    return file
+
+
+def _check_ratio(path: Path, packed: int, unpacked: int) -> None:
+    if unpacked > _RATIO_FROM_BYTES and unpacked > _RATIO_MAX * max(packed, 1):
+        raise ImportFailed(
+            f"{path}: unpacks to more than {_RATIO_MAX:,} times its size, which no table does;"
+            " nothing was imported"
+        )
+
+
+def _is_number(cell: bytes) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
