@@ -45,8 +45,9 @@ _STEPS_MAX = float(1 << 52)
 class Decoder:
     """Rows of the format to event rows, batch by batch and file by file.
 
-    `faults` has the rows that cannot be used, `counts` what was seen or left out, by name. With `begin_empty` the book stands from the first depth row on, as
-    hftbacktest's does; without it, it waits for the first clear or snapshot.
+    `faults` has the rows that cannot be used, `counts` what was seen or left out, by name. With
+    `begin_empty` the book stands from the first depth row on, as hftbacktest's does; without it, it
+    waits for the first clear or snapshot.
     """
 
     def __init__(self, instrument: Instrument, *, begin_empty: bool = False) -> None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,20 @@ if TYPE_CHECKING:
     """Columns by name; fixed-point integers as words, see `engine.exporters.fixed_point`."""
     Faulty = tuple[NDArray[np.bool_], str, str]
 
-__all__ = ["DepthDecoder", "Depth10Decoder", "QuoteDecoder", "SequenceCheck", "TradeDecoder"]
+__all__ = [
+    "Depth10Decoder",
+    "DepthDecoder",
+    "Grouping",
+    "QuoteDecoder",
+    "SequenceCheck",
+    "TradeDecoder",
+    "fields",
+]
 
 _ADD, _UPDATE, _DELETE, _CLEAR = 1, 2, 3, 4
 _BUY, _SELL = 1, 2
 _F_LAST, _F_TOB, _F_SNAPSHOT = 128, 64, 32
-_ID_DIGITS = 18
+_ID = re.compile("0|[1-9][0-9]{0,17}")
 _LEVELS = 10
 
 
@@ -179,7 +188,7 @@ class DepthDecoder(_Decoder):
     ) -> None:
         super().__init__(instrument, width, faults)
         self._grouping = grouping
-        self._held = np.empty(0, _ROW)
+        self._held: NDArray[np.void] = np.empty(0, _ROW)
         self._is_first = True
         self.has_book = False
 
@@ -378,7 +387,8 @@ class TradeDecoder(_Decoder):
         self._last = out[-1:] if len(out) else self._last
         is_repeat = same if len(repeats) > len(out) else np.append(False, same)[: len(out)]
         self._count("trades that repeat the one before", int(is_repeat.sum()))
-        return out[~is_repeat]
+        kept: Events = out[~is_repeat]
+        return kept
 
 
 def _ids(texts: NDArray[Any]) -> NDArray[np.uint64]:
@@ -386,9 +396,8 @@ def _ids(texts: NDArray[Any]) -> NDArray[np.uint64]:
     out = np.full(len(texts), _core.SEQ_NONE, np.uint64)
     for at, text in enumerate(texts.tolist()):
         # Zeros in front would be lost: such an id is a text.
-        if text and len(text) <= _ID_DIGITS and text.isascii() and text.isdigit():
-            if text[0] != "0" or len(text) == 1:
-                out[at] = int(text)
+        if _ID.fullmatch(text or ""):
+            out[at] = int(text)
     return out
 
 
@@ -415,7 +424,7 @@ class QuoteDecoder(_Decoder):
 
 def fields(name: str) -> Iterator[tuple[str, str]]:
     """The columns of a table of the format that are read, each with its type in words."""
-    if name == "order_book_depths":
+    if name == "order_book_depth10":
         for side in ("bid", "ask"):
             for at in range(_LEVELS):
                 yield f"{side}_price_{at}", "fixed"
