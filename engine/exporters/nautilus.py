@@ -1,9 +1,9 @@
 """The catalog to a NautilusTrader Parquet catalog, written for 1.221.0.
 
 The instrument's definition is written by NautilusTrader itself; rows go straight into its Arrow
-schema (`nautilus_trader.serialization.arrow.schema`), some hundred times as fast as through an
-object each: prices and quantities are its fixed-point integers, exact, with the precisions of tick
-and lot, `ts_event` is the venue's clock and `ts_init` ours. Memory is bounded by a batch of rows.
+schema (`nautilus_trader.serialization.arrow.schema`), ten times as fast as through an object each:
+prices and quantities are its fixed-point integers, exact, with the precisions of tick and lot;
+`ts_event` is the venue's clock and `ts_init` ours. Memory is bounded by a batch of rows.
 
 A snapshot is a CLEAR, then an ADD for each level, flagged F_SNAPSHOT; a delta is an UPDATE, or a
 DELETE at size zero. The last row of a message is flagged F_LAST and nothing else, also in a
