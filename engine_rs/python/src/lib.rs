@@ -3,6 +3,7 @@
 mod bench;
 mod book;
 mod cob;
+mod decimals;
 mod errors;
 mod events;
 mod importing;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
     cob::register(m)?;
+    decimals::register(m)?;
     events::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
