@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import _core
-from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, Faults
+from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, sort_out
 from engine.importers.npz import DTYPE
-from engine.peers.hftbacktest import floats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.catalog import Events
+    from engine.importers.delimited import Tally
     from engine.instruments import Instrument
 
 __all__ = ["Decoder"]
@@ -36,31 +36,26 @@ _EXCH, _LOCAL, _BUY, _SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 _DEPTH, _TRADE, _CLEAR, _SNAPSHOT, _BBO = 1, 2, 3, 4, 5
 _BY_ORDER = (10, 11, 12, 13)
 _KNOWN = (_DEPTH, _TRADE, _CLEAR, _SNAPSHOT, _BBO, *_BY_ORDER)
-# A float stands for a decimal if it is off by a few roundings, and by far less than a step.
-_TOLERANCE = 1e-12
-_TOLERANCE_STEPS = 1e-3
-_STEPS_MAX = float(1 << 52)
 
 
 class Decoder:
     """Rows of the format to event rows, batch by batch and file by file.
 
-    `faults` has the rows that cannot be used, `counts` what was seen or left out, by name. With
-    `begin_empty` the book stands from the first depth row on, as hftbacktest's does; without it, it
-    waits for the first clear or snapshot.
+    What is broken or left out goes into the tally; `newest_ns` is the receive time of the newest
+    row. With `begin_empty` the book stands from the first depth row on, as hftbacktest's does;
+    without it, it waits for the first clear or snapshot.
     """
 
-    def __init__(self, instrument: Instrument, *, begin_empty: bool = False) -> None:
+    def __init__(self, instrument: Instrument, tally: Tally, *, begin_empty: bool = False) -> None:
         self._instrument = instrument
+        self._tally = tally
         self._begin_empty = begin_empty
-        self._local_ts = 0
+        self.newest_ns = 0
         self._depth = np.empty(0, DTYPE)
         self._book = _Book()
         self._twins = _Twins()
         self._has_depth = False
         self.has_book = False
-        self.faults = Faults()
-        self.counts: dict[str, int] = {}
 
     def push(self, rows: NDArray[np.void], name: str, row: int) -> tuple[Events, Events]:
         """The next rows of the file `name`, the first of them number `row` (counted from 1): depth
@@ -69,8 +64,8 @@ class Decoder:
         rows = rows[self._usable(rows, name, row)]
         self._twins.push(rows)
         kind = rows["ev"] & 0xFF
-        for label, codes in (("best bid and ask rows", (_BBO,)), ("order rows", _BY_ORDER)):
-            self._count(label, int(np.isin(kind, codes).sum()))
+        self._tally.counts["bbo_rows"] += int((kind == _BBO).sum())
+        self._tally.counts["order_rows"] += int(np.isin(kind, _BY_ORDER).sum())
         is_local = rows["ev"] & _LOCAL != 0
         trades = rows[is_local & (kind == _TRADE)]
         depth = rows[is_local & np.isin(kind, (_DEPTH, _CLEAR, _SNAPSHOT))]
@@ -83,13 +78,9 @@ class Decoder:
     def finish(self) -> Events:
         """The depth rows that were kept."""
         held, self._depth = self._depth, np.empty(0, DTYPE)
-        self._count("rows never received", self._twins.never_received)
-        self._count("rows for the strategy alone", self._twins.not_at_the_exchange)
+        self._tally.counts["exchange_only_rows"] += self._twins.never_received
+        self._tally.counts["local_only_rows"] += self._twins.not_at_the_exchange
         return self._messages(held)
-
-    def _count(self, name: str, count: int) -> None:
-        if count:
-            self.counts[name] = self.counts.get(name, 0) + count
 
     def _usable(self, rows: NDArray[np.void], name: str, row: int) -> NDArray[np.bool_]:
         """Which rows can be used; the others are told as broken, each with its first fault."""
@@ -98,8 +89,8 @@ class Decoder:
             self._sort_out(rows, usable, fault, expected, (name, row))
         is_local = usable & (rows["ev"] & _LOCAL != 0)
         times = np.where(is_local, rows["local_ts"], 0)
-        newest = np.maximum.accumulate(np.append(self._local_ts, times))
-        self._local_ts = int(newest[-1])
+        newest = np.maximum.accumulate(np.append(self.newest_ns, times))
+        self.newest_ns = int(newest[-1])
         back = is_local & (times < newest[:-1])
         expected = "local_ts: expected a time at or after those before it"
         self._sort_out(rows, usable, back, expected, (name, row))
@@ -119,7 +110,7 @@ class Decoder:
             value = hex(rows["ev"][at]) if field == "ev" else rows[field][at]
             return value, str(rows[at])
 
-        self.faults.sort_out(usable, fault, expected, place, shown)
+        sort_out(self._tally, usable, fault, expected, place, shown)
 
     def _messages(self, rows: NDArray[np.void]) -> Events:
         """Whole groups as messages; groups of clears and snapshot levels become whole books."""
@@ -148,7 +139,7 @@ class Decoder:
         out["flags"][np.append(starts[1:], len(rows))[: len(starts)] - 1] |= _core.FLAG_LAST
         self._book.apply(out)
         if not self.has_book:
-            self._count("depth rows before any snapshot", len(rows))
+            self._tally.counts["depth_rows_before_snapshot"] += len(rows)
         return out
 
     def _snapshot(self, rows: NDArray[np.void]) -> Events:
@@ -169,7 +160,7 @@ class Decoder:
             levels["flags"][0] |= _core.FLAG_FIRST
             levels["flags"][-1] |= _core.FLAG_LAST
             return levels
-        self._count("snapshots with levels that stay beyond them", int(len(self._book) > 0))
+        self._tally.counts["partial_snapshots"] += len(self._book) > 0
         return _snapshot_of(rows[:1], *self._book.levels(), self._instrument)
 
 
@@ -201,17 +192,11 @@ def _faults(
 
 
 def _steps(values: NDArray[np.float64], step: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Floats as whole steps, and which of them are: those that differ from the decimal, nearest to
-    it or computed, by no more than rounding.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        near = np.rint(values / float(step))
-        fits = np.abs(near) < _STEPS_MAX
-    count = np.where(fits, near, 0).astype(np.int64)
-    with np.errstate(invalid="ignore"):
-        off = np.abs(values - floats(count, step))
-        close = (off <= _TOLERANCE * np.abs(values)) & (off <= _TOLERANCE_STEPS * float(step))
-    return count, fits & close
+    """Floats as whole steps, and which of them are."""
+    steps, bad, _ = _core.float_steps(np.ascontiguousarray(values), step)
+    is_whole = np.ones(len(steps), np.bool_)
+    is_whole[bad] = False
+    return steps, is_whole
 
 
 def _starts(rows: NDArray[np.void]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from engine import _core
 from engine.exporters.fixed_point import FixedPoint
-from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, Faults
+from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, sort_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.catalog import Events
+    from engine.importers.delimited import Tally
     from engine.instruments import Instrument
 
     Columns = Mapping[str, NDArray[Any]]
@@ -63,17 +64,12 @@ class Grouping:
 class _Decoder:
     """What the decoders share: whole steps, sound times in order, and the telling of faults."""
 
-    def __init__(self, instrument: Instrument, width: int, faults: Faults) -> None:
+    def __init__(self, instrument: Instrument, width: int, tally: Tally) -> None:
         self._instrument = instrument
         self._price = FixedPoint(instrument.tick, width)
         self._size = FixedPoint(instrument.lot, width)
-        self._faults = faults
+        self._tally = tally
         self._ts_init = 0
-        self.counts: dict[str, int] = {}
-
-    def _count(self, name: str, count: int) -> None:
-        if count:
-            self.counts[name] = self.counts.get(name, 0) + count
 
     def _prices(
         self, columns: Columns, name: str, *, where: NDArray[np.bool_] | None = None
@@ -119,7 +115,7 @@ class _Decoder:
             values = {name: _plain(column[at]) for name, column in columns.items()}
             return values[field], ", ".join(f"{name} {value}" for name, value in values.items())
 
-        self._faults.sort_out(usable, fault, f"{field}: {expected}", place, shown)
+        sort_out(self._tally, usable, fault, f"{field}: {expected}", place, shown)
 
 
 def _plain(value: Any) -> Any:
@@ -184,9 +180,9 @@ class DepthDecoder(_Decoder):
     """Tables of `OrderBookDelta` to depth rows."""
 
     def __init__(
-        self, instrument: Instrument, width: int, faults: Faults, grouping: Grouping
+        self, instrument: Instrument, width: int, tally: Tally, grouping: Grouping
     ) -> None:
-        super().__init__(instrument, width, faults)
+        super().__init__(instrument, width, tally)
         self._grouping = grouping
         self._held: NDArray[np.void] = np.empty(0, _ROW)
         self._is_first = True
@@ -209,7 +205,7 @@ class DepthDecoder(_Decoder):
         """The rows that were kept."""
         rows, self._held = self._held, np.empty(0, _ROW)
         if len(rows) and self._grouping.by_flag:
-            self._count("depth rows after the last F_LAST", len(rows))
+            self._tally.counts["depth_rows_unended"] += len(rows)
         return self._messages(rows)
 
     def _rows(self, columns: Columns, place: tuple[str, int]) -> NDArray[np.void]:
@@ -273,14 +269,12 @@ class DepthDecoder(_Decoder):
             is_book[0] = rows["flags"][0] & _F_SNAPSHOT != 0
         after = rows["ok"] & (index > cleared[message])
         levels = np.bincount(message[after], minlength=len(starts))
-        self._count(
-            "depth rows before a CLEAR of their message",
-            int((rows["ok"] & ~after & ~is_clear).sum()),
-        )
+        before = rows["ok"] & ~after & ~is_clear
+        self._tally.counts["depth_rows_before_clear"] += int(before.sum())
         # A CLEAR alone is an empty book.
         kept = after | (is_clear & (index == cleared[message]) & (levels[message] == 0))
         moved = rows["ok"] & (rows["ts_init"] != times[message])
-        self._count("depth rows given the receive time of their message's end", int(moved.sum()))
+        self._tally.counts["depth_rows_moved"] += int(moved.sum())
         out = self._events(rows[kept], message[kept], is_book, seq, times)
         return self._begun(out)
 
@@ -324,7 +318,9 @@ class DepthDecoder(_Decoder):
         if not self.has_book:
             books = np.flatnonzero(out["kind"] == 2)
             self.has_book = len(books) > 0
-            self._count("depth rows before any snapshot", int(books[0]) if len(books) else len(out))
+            self._tally.counts["depth_rows_before_snapshot"] += (
+                int(books[0]) if len(books) else len(out)
+            )
         return out
 
 
@@ -364,8 +360,8 @@ class Depth10Decoder(_Decoder):
 class TradeDecoder(_Decoder):
     """Tables of `TradeTick` to trades."""
 
-    def __init__(self, instrument: Instrument, width: int, faults: Faults) -> None:
-        super().__init__(instrument, width, faults)
+    def __init__(self, instrument: Instrument, width: int, tally: Tally) -> None:
+        super().__init__(instrument, width, tally)
         self._last: Events = np.empty(0, _core.EVENT_DTYPE)
 
     def push(self, columns: Columns, place: tuple[str, int]) -> Events:
@@ -379,14 +375,12 @@ class TradeDecoder(_Decoder):
         out["flags"] = _core.FLAG_FIRST | _core.FLAG_LAST
         out["seq"] = _ids(columns["trade_id"])
         out = out[self._usable(columns, place, faulty)]
-        self._count(
-            "trades without a whole number for an id", int((out["seq"] == _core.SEQ_NONE).sum())
-        )
+        self._tally.counts["trades_without_number"] += int((out["seq"] == _core.SEQ_NONE).sum())
         repeats = np.concatenate([self._last, out])
         same = (repeats[1:] == repeats[:-1]) & (repeats["seq"][1:] != _core.SEQ_NONE)
         self._last = out[-1:] if len(out) else self._last
         is_repeat = same if len(repeats) > len(out) else np.append(False, same)[: len(out)]
-        self._count("trades that repeat the one before", int(is_repeat.sum()))
+        self._tally.counts["trade_duplicates"] += int(is_repeat.sum())
         kept: Events = out[~is_repeat]
         return kept
 

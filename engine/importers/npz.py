@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DTYPE", "EventFile"]
+__all__ = ["DTYPE", "LOCAL", "EventFile"]
 
 DTYPE = np.dtype(
     [
@@ -38,9 +38,12 @@ DTYPE = np.dtype(
 )
 """hftbacktest's `event_dtype`."""
 
+LOCAL = 1 << 30
+"""The flag of rows that were received."""
 _BATCH_ROWS = 131_072
 # Recordings shrink to a tenth; a file that unpacks to so much more was made to fill a disk.
 _RATIO_MAX = 200
+_RATIO_FROM_BYTES = 16 << 20
 _ABOUT_MEMBER = "cobalt.json"
 _HEADER_BYTES_MAX = 1 << 16
 
@@ -63,6 +66,14 @@ class EventFile:
         with self._array() as stream:
             self.rows = self._header(stream)
 
+    def first_ns(self) -> int | None:
+        """The receive time of the first row that has one."""
+        for rows in self.batches():
+            received = rows["local_ts"][rows["ev"] & LOCAL != 0]
+            if len(received):
+                return int(received[0])
+        return None
+
     def _about(self) -> dict[str, Any] | None:
         """Checks the members of an npz; what `cobalt.json` among them says."""
         try:
@@ -72,7 +83,7 @@ class EventFile:
                 if data is None:
                     found = ", ".join(name.removesuffix(".npy") for name in members) or "none"
                     raise ImportFailed(f"{self.path}: expected an array named data, found {found}")
-                if data.file_size > _RATIO_MAX * max(1, data.compress_size):
+                if data.file_size > max(_RATIO_FROM_BYTES, _RATIO_MAX * data.compress_size):
                     raise ImportFailed(
                         f"{self.path}: data unpacks from {data.compress_size:,} bytes to"
                         f" {data.file_size:,}, more than {_RATIO_MAX} times as many; no recording"
