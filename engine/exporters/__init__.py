@@ -83,7 +83,10 @@ def run_export(
         )
         request.check_definition()
         report: ExportReport = importlib.import_module(_FORMATS[format]).run(request)
-    notes = [TESTNET_NOTE, *report.notes] if report.provenance == "testnet" else report.notes
+    notes = [TESTNET_NOTE, *report.notes] if report.provenance == "testnet" else [*report.notes]
+    others = [f"{count:,} {kind}" for kind, count in request.other_rows().items()]
+    if others:
+        notes.append(f"Left out, as no format here holds them: {', '.join(others)}.")
     return dataclasses.replace(report, notes=notes, wall_s=time.perf_counter() - began)
 
 

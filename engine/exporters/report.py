@@ -87,7 +87,13 @@ class ExportRequest:
         """Raises `ExportFailed` where no row of these kinds was read in the range."""
         if self.rows_in_range:
             return
-        files = self.manifest.files
+        files = [entry for kind in EVENT_KINDS for entry in self.manifest.of_kind(kind)]
+        if not files:
+            others = ", ".join(self.other_rows()) or "nothing"
+            raise ExportFailed(
+                f"{self.instrument.id}: expected {' or '.join(EVENT_KINDS)} in the catalog, found"
+                f" {others}, which no format here holds"
+            )
         first = utc_text(min(entry.ts_recv_first_ns for entry in files))
         last = utc_text(max(entry.ts_recv_last_ns for entry in files))
         held = [kind for kind in EVENT_KINDS if self.has(kind)]
@@ -97,6 +103,14 @@ class ExportRequest:
             f"{self.instrument.id}: no row of {', '.join(kinds)} from {start} to {end};"
             f" the catalog has {', '.join(held)} from {first} to {last}"
         )
+
+    def other_rows(self) -> dict[str, int]:
+        """Rows of the catalog that no format holds, by kind: candles and single orders."""
+        rows: dict[str, int] = {}
+        for entry in self.manifest.files:
+            if entry.kind not in EVENT_KINDS:
+                rows[entry.kind] = rows.get(entry.kind, 0) + entry.rows
+        return rows
 
     def about(self) -> dict[str, Any]:
         """What every exported file says of itself, as plain values."""

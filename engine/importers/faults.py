@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from engine.importers.report import ImportRequest
     from engine.instruments import Instrument
 
-__all__ = ["TS_LEAST_NS", "TS_MOST_NS", "begin_empty", "provenance_of", "sort_out"]
+__all__ = ["TS_LEAST_NS", "TS_MOST_NS", "Sieve", "begin_empty", "provenance_of"]
 
 TS_LEAST_NS, TS_MOST_NS = 10**17, 4 * 10**18
 """ns since the epoch from 1973 to 2096: the same moments in other units do not fall into this."""
@@ -46,21 +47,27 @@ def provenance_of(instrument: Instrument, abouts: Iterable[Mapping[str, Any] | N
     return "recorded"
 
 
-def sort_out(
-    tally: Tally,
-    usable: NDArray[np.bool_],
-    fault: NDArray[np.bool_],
-    expected: str,
-    place: tuple[str, int],
-    shown: Callable[[int], tuple[Any, str]],
-) -> None:
-    """Takes the rows with this fault out of `usable`, in place, and tells them. `place` is the
-    file's name and the number of its row that stands first here, `shown` gives the value found in a
-    row and the row as text.
-    """
-    broken = np.flatnonzero(usable & fault)
-    usable[broken] = False
-    name, first = place
-    for at in broken.tolist():
-        value, text = shown(at)
-        tally.break_line(name, first + at, f"{expected}, found {value}", text)
+class Sieve:
+    """Sorts out the rows of one batch that cannot be used; `usable` are the rest."""
+
+    def __init__(self, rows: int) -> None:
+        self.usable = np.ones(rows, np.bool_)
+        self._faults: list[tuple[int, str, Callable[[int], tuple[Any, str]]]] = []
+
+    def take_out(
+        self, fault: NDArray[np.bool_], expected: str, shown: Callable[[int], tuple[Any, str]]
+    ) -> None:
+        """Takes out the rows with this fault. `shown` gives the value found in a row, and the row
+        as text.
+        """
+        broken = np.flatnonzero(self.usable & fault)
+        self.usable[broken] = False
+        self._faults += [(at, expected, shown) for at in broken.tolist()]
+
+    def tell(self, tally: Tally, name: str, first: int) -> None:
+        """Tells the rows that were taken out, in order; `first` is the number of the batch's first
+        row in the file `name`.
+        """
+        for at, expected, shown in sorted(self._faults, key=operator.itemgetter(0)):
+            value, text = shown(at)
+            tally.break_line(name, first + at, f"{expected}, found {value}", text)

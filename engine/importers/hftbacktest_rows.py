@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import _core
-from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, sort_out
-from engine.importers.npz import DTYPE
+from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, Sieve
+from engine.importers.npz import DTYPE, LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder"]
 
-_EXCH, _LOCAL, _BUY, _SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+_EXCH, _BUY, _SELL = 1 << 31, 1 << 29, 1 << 28
 _DEPTH, _TRADE, _CLEAR, _SNAPSHOT, _BBO = 1, 2, 3, 4, 5
 _BY_ORDER = (10, 11, 12, 13)
 _KNOWN = (_DEPTH, _TRADE, _CLEAR, _SNAPSHOT, _BBO, *_BY_ORDER)
@@ -66,7 +66,7 @@ class Decoder:
         kind = rows["ev"] & 0xFF
         self._tally.counts["bbo_rows"] += int((kind == _BBO).sum())
         self._tally.counts["order_rows"] += int(np.isin(kind, _BY_ORDER).sum())
-        is_local = rows["ev"] & _LOCAL != 0
+        is_local = rows["ev"] & LOCAL != 0
         trades = rows[is_local & (kind == _TRADE)]
         depth = rows[is_local & np.isin(kind, (_DEPTH, _CLEAR, _SNAPSHOT))]
         held = np.concatenate([self._depth, depth])
@@ -84,33 +84,17 @@ class Decoder:
 
     def _usable(self, rows: NDArray[np.void], name: str, row: int) -> NDArray[np.bool_]:
         """Which rows can be used; the others are told as broken, each with its first fault."""
-        usable = np.ones(len(rows), np.bool_)
+        sieve = Sieve(len(rows))
         for fault, expected in _faults(rows, self._instrument):
-            self._sort_out(rows, usable, fault, expected, (name, row))
-        is_local = usable & (rows["ev"] & _LOCAL != 0)
+            sieve.take_out(fault, expected, _shown(rows, expected))
+        is_local = sieve.usable & (rows["ev"] & LOCAL != 0)
         times = np.where(is_local, rows["local_ts"], 0)
         newest = np.maximum.accumulate(np.append(self.newest_ns, times))
         self.newest_ns = int(newest[-1])
-        back = is_local & (times < newest[:-1])
         expected = "local_ts: expected a time at or after those before it"
-        self._sort_out(rows, usable, back, expected, (name, row))
-        return usable
-
-    def _sort_out(
-        self,
-        rows: NDArray[np.void],
-        usable: NDArray[np.bool_],
-        fault: NDArray[np.bool_],
-        expected: str,
-        place: tuple[str, int],
-    ) -> None:
-        field = expected.partition(":")[0]
-
-        def shown(at: int) -> tuple[Any, str]:
-            value = hex(rows["ev"][at]) if field == "ev" else rows[field][at]
-            return value, str(rows[at])
-
-        sort_out(self._tally, usable, fault, expected, place, shown)
+        sieve.take_out(is_local & (times < newest[:-1]), expected, _shown(rows, expected))
+        sieve.tell(self._tally, name, row)
+        return sieve.usable
 
     def _messages(self, rows: NDArray[np.void]) -> Events:
         """Whole groups as messages; groups of clears and snapshot levels become whole books."""
@@ -164,6 +148,16 @@ class Decoder:
         return _snapshot_of(rows[:1], *self._book.levels(), self._instrument)
 
 
+def _shown(rows: NDArray[np.void], expected: str) -> Callable[[int], tuple[Any, str]]:
+    """How a row is shown to people: the value of the field at fault, and all of it."""
+    field = expected.partition(":")[0]
+
+    def shown(at: int) -> tuple[Any, str]:
+        return hex(rows["ev"][at]) if field == "ev" else rows[field][at], str(rows[at])
+
+    return shown
+
+
 def _faults(
     rows: NDArray[np.void], instrument: Instrument
 ) -> Iterator[tuple[NDArray[np.bool_], str]]:
@@ -177,7 +171,7 @@ def _faults(
         ~np.isin(kind, _KNOWN),
         f"ev: expected one of {', '.join(map(str, _KNOWN))} in its lowest byte",
     )
-    yield ev & (_EXCH | _LOCAL) == 0, "ev: expected the flag EXCH or LOCAL"
+    yield ev & (_EXCH | LOCAL) == 0, "ev: expected the flag EXCH or LOCAL"
     yield is_level & ((ev & both == 0) | (ev & both == both)), "ev: expected BUY or SELL"
     yield is_trade & (ev & both == both), "ev: expected BUY or SELL, not both"
     for name in ("exch_ts", "local_ts"):
@@ -299,10 +293,10 @@ class _Twins:
 
     def push(self, rows: NDArray[np.void]) -> None:
         """Takes in the rows that are for one clock alone."""
-        clocks = rows["ev"] & (_EXCH | _LOCAL)
-        alone = rows[clocks != (_EXCH | _LOCAL)]
+        clocks = rows["ev"] & (_EXCH | LOCAL)
+        alone = rows[clocks != (_EXCH | LOCAL)]
         signs = np.where(alone["ev"] & _EXCH != 0, 1, -1).tolist()
-        alone["ev"] &= np.uint64(~(_EXCH | _LOCAL) & (2**64 - 1))
+        alone["ev"] &= np.uint64(~(_EXCH | LOCAL) & (2**64 - 1))
         size = DTYPE.itemsize
         content = alone.tobytes()
         for at, sign in enumerate(signs):

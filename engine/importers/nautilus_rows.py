@@ -20,10 +20,10 @@ import numpy as np
 
 from engine import _core
 from engine.exporters.fixed_point import FixedPoint
-from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, sort_out
+from engine.importers.faults import TS_LEAST_NS, TS_MOST_NS, Sieve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -83,7 +83,8 @@ class _Decoder:
         self, columns: Columns, name: str, least: int = 0
     ) -> tuple[NDArray[np.int64], Faulty]:
         steps, exact = self._size.decode(columns[name])
-        expected = f"expected a multiple of the lot {self._instrument.lot}, {least} or more"
+        bound = "above 0" if least else "not negative"
+        expected = f"expected a multiple of the lot {self._instrument.lot}, {bound}"
         return steps, (~(exact & (steps >= least)), name, expected)
 
     def _usable(
@@ -91,31 +92,34 @@ class _Decoder:
     ) -> NDArray[np.bool_]:
         """Which rows have none of these faults and times that do not go back."""
         ts_init = columns["ts_init"].astype(np.int64)
-        usable = np.ones(len(ts_init), np.bool_)
+        sieve = Sieve(len(ts_init))
+
+        def take_out(fault: NDArray[np.bool_], field: str, expected: str) -> None:
+            sieve.take_out(fault, f"{field}: {expected}", _shown(columns, field))
+
         for name in ("ts_event", "ts_init"):
             values = columns[name]
             wrong = (values < TS_LEAST_NS) | (values > TS_MOST_NS)
-            expected = "expected ns since the epoch, from 1973 to 2096"
-            self._sort_out(columns, usable, (wrong, name, expected), place)
+            take_out(wrong, name, "expected ns since the epoch, from 1973 to 2096")
         for fault in faulty:
-            self._sort_out(columns, usable, fault, place)
-        newest = np.maximum.accumulate(np.append(self._ts_init, np.where(usable, ts_init, 0)))
+            take_out(*fault)
+        times = np.where(sieve.usable, ts_init, 0)
+        newest = np.maximum.accumulate(np.append(self._ts_init, times))
         self._ts_init = int(newest[-1])
         back = ts_init < newest[:-1]
-        expected = "expected a time at or after those before it"
-        self._sort_out(columns, usable, (back, "ts_init", expected), place)
-        return usable
+        take_out(back, "ts_init", "expected a time at or after those before it")
+        sieve.tell(self._tally, *place)
+        return sieve.usable
 
-    def _sort_out(
-        self, columns: Columns, usable: NDArray[np.bool_], faulty: Faulty, place: tuple[str, int]
-    ) -> None:
-        fault, field, expected = faulty
 
-        def shown(at: int) -> tuple[Any, str]:
-            values = {name: _plain(column[at]) for name, column in columns.items()}
-            return values[field], ", ".join(f"{name} {value}" for name, value in values.items())
+def _shown(columns: Columns, field: str) -> Callable[[int], tuple[Any, str]]:
+    """How a row is shown to people: the value of the field at fault, and all of it."""
 
-        sort_out(self._tally, usable, fault, f"{field}: {expected}", place, shown)
+    def shown(at: int) -> tuple[Any, str]:
+        values = {name: _plain(column[at]) for name, column in columns.items()}
+        return values[field], ", ".join(f"{name} {value}" for name, value in values.items())
+
+    return shown
 
 
 def _plain(value: Any) -> Any:
