@@ -536,7 +536,7 @@ def test_nautilus_rebuilds_our_book(
     theirs_next, ours_next = next(theirs_left), next(ours_left)
     rng = random.Random(7)
     compared = 0
-    for moment in sorted(rng.randrange(first, end) for _ in range(150)):
+    for moment in sorted(rng.randrange(first, end) for _ in range(120)):
         while theirs_next is not None and theirs_next.ts_init <= moment:
             theirs.apply_deltas(theirs_next)
             theirs_next = next(theirs_left, None)
@@ -557,7 +557,7 @@ def test_nautilus_rebuilds_our_book(
             best = theirs.best_bid_price(), theirs.best_bid_size()
             px = max(ours.bids)
             assert [value.as_decimal() for value in best] == [px * tick, ours.bids[px] * lot]
-    assert compared > 150 * 38
+    assert compared > 120 * 38
 
 
 # Plain Parquet.
