@@ -1,4 +1,4 @@
-"""Vendor tables as batches of columns, in bounded memory: CSV (plain, gzip, xz, zstd, zip), Parquet.
+"""Vendor tables as batches of columns in bounded memory: CSV (plain, gzip, xz, zstd, zip), Parquet.
 
 What is compressed is unpacked as it is read, a block at a time. Where the compressed data ends too
 early or is damaged, the rows before that are good and the damage is told.
