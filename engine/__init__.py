@@ -1,12 +1,15 @@
 """Cobalt: an event-sourced, backtest-first trading engine for crypto order books."""
 
 from engine._core import (
+    BAR_DTYPE,
     COB_ROW_DTYPE,
     EVENT_DTYPE,
+    PIVOT_DTYPE,
     SEQ_NONE,
     TS_NONE,
     Bar,
     Book,
+    Chart,
     Cob,
     CobLevel,
     CobMember,
@@ -14,18 +17,23 @@ from engine._core import (
     Fill,
     Gap,
     Order,
+    Pivot,
+    PivotBounds,
     Trade,
     __version__,
 )
 from engine.strategy import Strategy, StrategyError, Timer
 
 __all__ = [
+    "BAR_DTYPE",
     "COB_ROW_DTYPE",
     "EVENT_DTYPE",
+    "PIVOT_DTYPE",
     "SEQ_NONE",
     "TS_NONE",
     "Bar",
     "Book",
+    "Chart",
     "Cob",
     "CobLevel",
     "CobMember",
@@ -33,6 +41,8 @@ __all__ = [
     "Fill",
     "Gap",
     "Order",
+    "Pivot",
+    "PivotBounds",
     "Strategy",
     "StrategyError",
     "Timer",

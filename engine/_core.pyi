@@ -96,6 +96,7 @@ class Bar:
     close: float
     volume: float
     buy_volume: float
+    vwap: float
     trades: int
     is_empty: bool
 
@@ -153,7 +154,63 @@ class Gap:
     detail: str | None
     ts_recv_ns: int
 
+BAR_DTYPE: np.dtype[np.void]
+PIVOT_DTYPE: np.dtype[np.void]
 COB_ROW_DTYPE: np.dtype[np.void]
+
+@final
+class Chart:
+    """A live view of an instrument's bars of one interval, with what is computed on them.
+
+    It moves on when a bar is complete. `bars` and `pivots` are read-only views of memory that the
+    run goes on writing: copy what is to be kept. `chart["sma:20"]` is the latest result of an
+    indicator, None before it has seen enough bars.
+    """
+
+    instrument: str
+    interval: str
+    bars: npt.NDArray[np.void]
+    """The latest 1,500 bars of `BAR_DTYPE`, oldest first, in the instrument's units; the venue's
+    clock. `vwap` is Σ price × quantity / volume, or the close of a bar without trades."""
+    pivots: npt.NDArray[np.void]
+    """The latest 1,500 pivots of `PIVOT_DTYPE` in the order of their confirmation. `ts_pivot_ns` is
+    the start of the pivot's bar on the venue's clock, `ts_confirmed_ns` ours."""
+    indicators: dict[str, float | None]
+    floor_pivots: dict[str, float] | None
+    """p, r1 to r3 and s1 to s3 of the UTC day of the latest bar: P = (H + L + C) / 3,
+    R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L), R3 = H + 2(P − L),
+    S3 = L − 2(H − P), from the bars of the day before; None without them."""
+    def add_indicator(self, name: str) -> list[str]:
+        """Adds an indicator that sees the bars from now on; the names of its results."""
+    def __getitem__(self, name: str, /) -> float | None: ...
+    def trend(self, level: int = 1) -> int | None:
+        """1 where the level's last high and low are above those before, −1 where both are below,
+        else 0; None before it has two of each."""
+    def bounds(self, px: float) -> PivotBounds:
+        """What frames a price among the last 256 pivots of each level and side."""
+
+@final
+class PivotBounds:
+    """Lowest and highest of the pivots kept, and the nearest at or below and at or above a price;
+    None where there is none."""
+
+    low: float | None
+    high: float | None
+    support: float | None
+    resistance: float | None
+
+@final
+class Pivot:
+    """A confirmed pivot: the start of its bar on the venue's clock, and when it became known on
+    ours. `level` is 1 to 5."""
+
+    instrument: str
+    interval: str
+    level: int
+    is_high: bool
+    px: float
+    ts_pivot_ns: int
+    ts_confirmed_ns: int
 
 @final
 class Cob:
@@ -292,7 +349,9 @@ class Kernel:
     def subscribe_cob(self, cob: int, every_ns: int | None) -> None: ...
     def subscribe_book(self, market: int, every_ns: int | None) -> None: ...
     def subscribe_trades(self, market: int) -> None: ...
+    def chart(self, market: int, interval: str) -> Chart: ...
     def subscribe_bars(self, market: int, interval: str) -> None: ...
+    def subscribe_pivots(self, market: int, interval: str, k: int, levels: int) -> None: ...
     def set_timer(self, at_ns: int, every_ns: int | None) -> int: ...
     def cancel_timer(self, timer: int) -> bool: ...
     def submit(

@@ -56,6 +56,8 @@ pub struct Bar {
     pub volume_lots: i64,
     /// Lots traded by buying aggressors.
     pub buy_volume_lots: i64,
+    /// Σ price × lots; over the volume it is the volume-weighted average price.
+    pub value_px_lots: i128,
     /// Number of trades; 0 marks an empty bar.
     pub trades: u32,
 }
@@ -102,6 +104,7 @@ impl BarBuilder {
             low_ticks: open.close_ticks,
             volume_lots: 0,
             buy_volume_lots: 0,
+            value_px_lots: 0,
             trades: 0,
             ..*open
         };
@@ -121,6 +124,7 @@ impl BarBuilder {
             close_ticks: px,
             volume_lots: 0,
             buy_volume_lots: 0,
+            value_px_lots: 0,
             trades: 0,
         });
         if bar.trades == 0 {
@@ -129,6 +133,8 @@ impl BarBuilder {
         bar.high_ticks = bar.high_ticks.max(px);
         bar.low_ticks = bar.low_ticks.min(px);
         bar.close_ticks = px;
+        let value = i128::from(px) * i128::from(trade.qty_lots);
+        bar.value_px_lots = bar.value_px_lots.saturating_add(value);
         bar.volume_lots = bar.volume_lots.saturating_add(trade.qty_lots);
         if trade.side == Side::Bid as u8 {
             bar.buy_volume_lots = bar.buy_volume_lots.saturating_add(trade.qty_lots);

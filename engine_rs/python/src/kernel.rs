@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::book::Book;
+use crate::chart::{Chart, Pivot};
 use crate::cob::{Cob, CobMember};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
@@ -107,6 +108,7 @@ struct Handlers<'py> {
     book: Option<Bound<'py, PyAny>>,
     trade: Option<Bound<'py, PyAny>>,
     bar: Option<Bound<'py, PyAny>>,
+    pivot: Option<Bound<'py, PyAny>>,
     cob: Option<Bound<'py, PyAny>>,
     cob_member: Option<Bound<'py, PyAny>>,
     timer: Option<Bound<'py, PyAny>>,
@@ -124,6 +126,7 @@ impl<'py> Handlers<'py> {
             book: get("on_book")?,
             trade: get("on_trade")?,
             bar: get("on_bar")?,
+            pivot: get("on_pivot")?,
             cob: get("on_cob")?,
             cob_member: get("on_cob_member")?,
             timer: get("on_timer")?,
@@ -408,9 +411,43 @@ impl Kernel {
         self.core.subscribe_trades(market);
     }
 
+    /// The view of an instrument's chart of an interval, which is built from the first call on.
+    fn chart(slf: &Bound<'_, Self>, market: usize, interval: &str) -> PyResult<Py<Chart>> {
+        let py = slf.py();
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let mut kernel = slf.borrow_mut();
+        let index = kernel.core.add_chart(market, interval_ns).map_err(to_py)?;
+        let id = kernel.id(py, market);
+        drop(kernel);
+        let view = Chart::new(
+            slf.clone().unbind(),
+            market,
+            index,
+            id,
+            interval_name(interval_ns),
+        );
+        Py::new(py, view)
+    }
+
     fn subscribe_bars(&mut self, market: usize, interval: &str) -> PyResult<()> {
-        let interval = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
-        self.core.subscribe_bars(market, interval).map_err(to_py)
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core.subscribe_bars(market, chart);
+        Ok(())
+    }
+
+    fn subscribe_pivots(
+        &mut self,
+        market: usize,
+        interval: &str,
+        k: usize,
+        levels: usize,
+    ) -> PyResult<()> {
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core
+            .subscribe_pivots(market, chart, k, levels)
+            .map_err(to_py)
     }
 
     #[pyo3(signature = (at_ns, every_ns))]
@@ -629,13 +666,20 @@ fn dispatch<'py>(
         Step::Bar(market, bar) if handlers.bar.is_some() => {
             let record = {
                 let borrowed = kernel.borrow();
-                let names = cobalt_core::bars::INTERVALS;
-                let name = names.iter().find(|(_, ns)| *ns == bar.interval_ns);
-                let name = PyString::intern(py, name.map_or("", |(name, _)| *name)).unbind();
+                let name = PyString::intern(py, interval_name(bar.interval_ns)).unbind();
                 let instrument = &borrowed.core.markets[market].instrument;
                 Bar::new(&bar, instrument, borrowed.id(py, market), name)
             };
             call(kernel, handlers.bar.as_ref(), "on_bar", (record,))
+        }
+        Step::Pivot(market, interval_ns, pivot) if handlers.pivot.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let name = PyString::intern(py, interval_name(interval_ns)).unbind();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Pivot::new(&pivot, instrument, borrowed.id(py, market), name)
+            };
+            call(kernel, handlers.pivot.as_ref(), "on_pivot", (record,))
         }
         Step::Cob(index) => {
             let cob = kernel.borrow().cobs[index].clone_ref(py);
@@ -680,6 +724,13 @@ fn dispatch<'py>(
         Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
         _ => Ok(()),
     }
+}
+
+/// The name of a bar interval.
+fn interval_name(interval_ns: i64) -> &'static str {
+    let names = cobalt_core::bars::INTERVALS;
+    let found = names.iter().find(|(_, ns)| *ns == interval_ns);
+    found.map_or("", |(name, _)| *name)
 }
 
 fn gap_record(kernel: &Bound<'_, Kernel>, market: usize, is_trusted: bool) -> Gap {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod book;
+mod chart;
 mod cob;
 mod decimals;
 mod errors;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     };
     m.add("BUILD_PROFILE", profile)?;
     bench::register(m)?;
+    chart::register(m)?;
     cob::register(m)?;
     decimals::register(m)?;
     events::register(m)?;

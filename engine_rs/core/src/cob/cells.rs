@@ -292,6 +292,9 @@ impl Cells {
     }
 
     /// The buckets from `first` on that [`Self::show`] has put into the array.
+    ///
+    /// # Panics
+    /// Where it has not.
     #[inline]
     pub fn window(&self, first: i64, count: usize) -> &[Cell] {
         let offset = usize::try_from(first.wrapping_sub(self.base)).expect("shown before");

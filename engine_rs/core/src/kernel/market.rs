@@ -5,6 +5,7 @@ use super::records::EquityRow;
 use crate::Result;
 use crate::bars::BarBuilder;
 use crate::book::Book;
+use crate::chart::Chart;
 use crate::exchange::{LatencyModel, QueueModel, SimExchange};
 use crate::instrument::Instrument;
 use crate::money::Money;
@@ -18,6 +19,14 @@ pub(super) struct Shows {
     pub every_message: bool,
     /// Every trade.
     pub trades: bool,
+}
+
+/// A chart, what builds its bars, and what of it the strategy is shown.
+pub(super) struct ShownChart {
+    pub builder: BarBuilder,
+    pub chart: Chart,
+    pub shows_bars: bool,
+    pub shows_pivots: bool,
 }
 
 /// One instrument of a run.
@@ -34,7 +43,7 @@ pub struct Market {
     pub(super) latency: Box<dyn LatencyModel>,
     pub(super) to_exchange: Bus<(u64, Command)>,
     pub(super) to_local: Bus<Report>,
-    pub(super) bars: Vec<BarBuilder>,
+    pub(super) charts: Vec<ShownChart>,
     pub(super) shows: Shows,
     pub(super) changed: bool,
     pub(super) told_suspect: bool,
@@ -62,7 +71,7 @@ impl Market {
             latency,
             to_exchange: Bus::default(),
             to_local: Bus::default(),
-            bars: Vec::new(),
+            charts: Vec::new(),
             shows: Shows::default(),
             changed: false,
             told_suspect: false,
