@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from engine._core import Bar, Chart, Cob, Pivot, Trade
+    from engine._core import Bar, Chart, Cob, Flow, Pivot, Sweep, Trade
     from engine.instruments import Instrument
+    from engine.strategy import Timer
 
     Put = Callable[[pl.DataFrame], None]
     Time = str | int | None
 
-__all__ = ["bars", "cob", "pivots", "trades"]
+__all__ = ["bars", "cob", "flow", "pivots", "sweeps", "trades"]
 
 CHUNK_ROWS = 4_096
 """Rows of a frame; the last may have fewer."""
@@ -78,6 +79,53 @@ def cob(
         return _CobRecorder(put, name, every_ns, bucket, members)
 
     return _run(source, ids, ("depth",), recorder, start, end, config)
+
+
+def flow(
+    catalog: Catalog | str | Path,
+    target: str | Sequence[str] | Mapping[str, float],
+    *,
+    every: str | int = "1s",
+    start: Time = None,
+    end: Time = None,
+    config: CobConfig | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Order flow on the multiples of `every`, from the first row on.
+
+    `target` is an instrument's id (its own units) or a group as in `cob` (base units). Columns:
+    `ts_ns` (our clock), `buy_volume`, `sell_volume`, `ratio` (arrays of the windows 1, 5, 15 and
+    60 s), `buy_trades`, `sell_trades` (uint64, 4), `cvd`, `session_cvd`. See `engine.Flow`.
+    """
+    source = _as_catalog(catalog)
+    config = CobConfig() if config is None else config
+    name, members, ids = _members(source, target, config)
+    every_ns = duration_ns(every, "every")
+
+    def recorder(put: Put) -> _Recorder:
+        return _FlowRecorder(put, name, every_ns, members)
+
+    return _run(source, ids, ("trades",), recorder, start, end, config)
+
+
+def sweeps(
+    catalog: Catalog | str | Path,
+    instrument: str,
+    *,
+    levels: int = 2,
+    start: Time = None,
+    end: Time = None,
+) -> Iterator[pl.DataFrame]:
+    """Aggressors' orders that traded at `levels` prices or more, when they were over.
+
+    Columns: `ts_known_ns` (our clock when it was over), `ts_event_ns`, `ts_recv_ns` (of the last
+    trade), `side`, `px_first`, `px_last`, `vwap`, `qty`, `trades`, `levels`. See `engine.Sweep`.
+    """
+
+    def recorder(put: Put) -> _Recorder:
+        return _SweepRecorder(put, levels)
+
+    source = _as_catalog(catalog)
+    return _run(source, [instrument], ("trades",), recorder, start, end, CobConfig())
 
 
 def bars(
@@ -310,6 +358,66 @@ class _CobRecorder(_Recorder):
             shares=list(cob.shares.values()),
             crossed=len(crossings),
             crossed_qty=max((crossing.qty for crossing in crossings), default=0.0),
+        )
+
+
+class _FlowRecorder(_Recorder):
+    def __init__(
+        self, put: Put, target: str, every_ns: int, members: dict[str, float] | None
+    ) -> None:
+        super().__init__(put)
+        self._target = target
+        self._every_ns = every_ns
+        self._members = members
+        self._flow: Flow
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        windows, counts = pl.Array(pl.Float64, 4), pl.Array(pl.UInt64, 4)
+        return {
+            "ts_ns": pl.Int64,
+            **dict.fromkeys(("buy_volume", "sell_volume", "ratio"), windows),
+            **dict.fromkeys(("buy_trades", "sell_trades"), counts),
+            **dict.fromkeys(("cvd", "session_cvd"), pl.Float64),
+        }
+
+    def on_start(self) -> None:
+        self._flow = self.flow(self._target, members=self._members)
+        now = self.clock.now_ns
+        first = now - now % self._every_ns + self._every_ns
+        self.set_timer(at=first, every=self._every_ns)
+
+    def on_timer(self, timer: Timer) -> None:
+        flow = self._flow
+        self.write(
+            ts_ns=timer.ts_ns,
+            **{name: getattr(flow, name) for name in list(self.schema())[1:]},
+        )
+
+
+class _SweepRecorder(_Recorder):
+    def __init__(self, put: Put, levels: int) -> None:
+        super().__init__(put)
+        self._levels = levels
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        return {
+            **dict.fromkeys(("ts_known_ns", "ts_event_ns", "ts_recv_ns"), pl.Int64),
+            "side": pl.String,
+            **dict.fromkeys(("px_first", "px_last", "vwap", "qty"), pl.Float64),
+            **dict.fromkeys(("trades", "levels"), pl.UInt32),
+        }
+
+    def on_start(self) -> None:
+        self.subscribe_sweeps(self.instruments[0], self._levels)
+
+    def on_sweep(self, sweep: Sweep) -> None:
+        self.write(
+            ts_known_ns=self.clock.now_ns,
+            **{name: getattr(sweep, name) for name in list(self.schema())[1:]},
         )
 
 

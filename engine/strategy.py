@@ -26,10 +26,12 @@ if TYPE_CHECKING:
         Cob,
         CobMember,
         Fill,
+        Flow,
         Gap,
         Kernel,
         Order,
         Pivot,
+        Sweep,
         Trade,
     )
     from engine.cob import CobDefinition
@@ -46,6 +48,7 @@ HANDLERS = (
     "on_trade",
     "on_bar",
     "on_pivot",
+    "on_sweep",
     "on_cob",
     "on_cob_member",
     "on_timer",
@@ -127,6 +130,9 @@ class Strategy(Generic[C]):
 
     def on_pivot(self, pivot: Pivot) -> None:
         """A pivot of a subscribed interval is confirmed; its bar lies in the past."""
+
+    def on_sweep(self, sweep: Sweep) -> None:
+        """An aggressor's order that traded at several prices is over."""
 
     def on_cob(self, cob: Cob) -> None:
         """A subscribed consolidated book that has a mid. `cob` is a live view."""
@@ -265,6 +271,43 @@ class Strategy(Generic[C]):
         for name in indicators:
             view.add_indicator(name)
         return view
+
+    def flow(
+        self,
+        target: str,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Flow:
+        """The live view of aggressive buying and selling, summed up from the first call on.
+
+        `target` is an instrument's id (its own units of quantity) or a group as in [`cob`] (units
+        of the base asset, times each member's weight). `bucket` is the bucket size of the volume
+        profile in quote units; without it the configured one of the base asset.
+        """
+        from engine.cob import definition
+
+        wanted = definition(target, self._definitions, self._cob_config, bucket, members)
+        in_base = target not in self._markets
+        weights = [(self._market(name), weight) for name, weight in wanted.members.items()]
+        return self._kernel.flow(target, weights, wanted.bucket, in_base)
+
+    def subscribe_sweeps(self, instrument: str, levels: int = 2) -> None:
+        """Calls `on_sweep` for every aggressor's order that traded at `levels` prices or more, when
+        it is over: with the next trade, or after 100 to 200 ms without one.
+        """
+        self._kernel.subscribe_sweeps(self._market(instrument), levels)
+
+    def keep_ticks(self, instrument: str) -> None:
+        """Keeps the raw ticks of an instrument from now on: see [`ticks`]."""
+        self._kernel.keep_ticks(self._market(instrument))
+
+    def ticks(self, instrument: str) -> np.ndarray[Any, np.dtype[np.void]]:
+        """Trades and changes of best bid and ask (kind 5) of the last 30 minutes since
+        [`keep_ticks`], as a new array of `engine.EVENT_DTYPE` in order of receipt: at most
+        1,048,576 rows, 58 MB; where there were more the oldest are gone.
+        """
+        return self._kernel.ticks(self._market(instrument))
 
     def set_timer(
         self,

@@ -8,14 +8,13 @@ use crate::bars::Bar;
 use crate::error::Result;
 use crate::indicators::{Candle, Indicator};
 use crate::instrument::Instrument;
-use crate::pivots::{FloorPivots, Pivot, PivotDetector, Structure};
+use crate::pivots::{FloorDays, FloorPivots, Pivot, PivotDetector, Structure};
 use crate::ring::MirrorRing;
 
 /// Bars kept of an interval.
 pub const BARS_KEPT: usize = 1_500;
 /// Pivots kept in the order of their confirmation, all levels together.
 pub const PIVOTS_KEPT: usize = 1_500;
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// A bar in the instrument's own units; its layout equals `engine.BAR_DTYPE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,15 +80,6 @@ pub struct ChartPivots {
     kept: MirrorRing<Pivot>,
 }
 
-/// High, low and close of a UTC day.
-#[derive(Clone, Copy, Debug)]
-struct Day {
-    number: i64,
-    high: i64,
-    low: i64,
-    close: i64,
-}
-
 /// One instrument's bars of one interval.
 #[derive(Debug)]
 pub struct Chart {
@@ -100,8 +90,7 @@ pub struct Chart {
     /// Market structure, if it was asked for.
     pub pivots: Option<ChartPivots>,
     bars: MirrorRing<BarRow>,
-    today: Option<Day>,
-    yesterday: Option<Day>,
+    days: FloorDays,
 }
 
 impl Chart {
@@ -112,8 +101,7 @@ impl Chart {
             indicators: Vec::new(),
             pivots: None,
             bars: MirrorRing::new(BARS_KEPT),
-            today: None,
-            yesterday: None,
+            days: FloorDays::default(),
         }
     }
 
@@ -157,8 +145,14 @@ impl Chart {
     /// Takes in a complete bar that became known at `now_ns`, and appends the pivots that it
     /// confirms.
     pub fn push(&mut self, bar: &Bar, instrument: &Instrument, now_ns: i64, out: &mut Vec<Pivot>) {
-        self.bars.push(BarRow::new(bar, instrument));
-        self.push_day(bar);
+        self.bars.push(&BarRow::new(bar, instrument));
+        self.days.push(
+            bar.ts_start_ns,
+            bar.interval_ns,
+            bar.high_ticks,
+            bar.low_ticks,
+            bar.close_ticks,
+        );
         let candle = Candle {
             ts_start_ns: bar.ts_start_ns,
             high_ticks: bar.high_ticks,
@@ -177,26 +171,7 @@ impl Chart {
                 .push(bar.ts_start_ns, bar.high_ticks, bar.low_ticks, now_ns, out);
             for pivot in &out[from..] {
                 pivots.structure.push(*pivot);
-                pivots.kept.push(*pivot);
-            }
-        }
-    }
-
-    fn push_day(&mut self, bar: &Bar) {
-        let number = bar.ts_start_ns.div_euclid(DAY_NS);
-        match &mut self.today {
-            Some(day) if day.number == number => {
-                day.high = day.high.max(bar.high_ticks);
-                day.low = day.low.min(bar.low_ticks);
-                day.close = bar.close_ticks;
-            }
-            today => {
-                self.yesterday = today.replace(Day {
-                    number,
-                    high: bar.high_ticks,
-                    low: bar.low_ticks,
-                    close: bar.close_ticks,
-                });
+                pivots.kept.push(pivot);
             }
         }
     }
@@ -213,12 +188,10 @@ impl Chart {
             .map_or(&[], |pivots| pivots.kept.latest(PIVOTS_KEPT))
     }
 
-    /// Floor pivots of the UTC day of the latest bar, from the bars of the day before; `None`
-    /// without bars of the day right before it.
+    /// Floor pivots of the UTC day in which the latest bar ended, from the bars of the day before;
+    /// `None` without bars of that day.
     pub fn floor_pivots(&self) -> Option<FloorPivots> {
-        let (today, yesterday) = (self.today?, self.yesterday?);
-        (yesterday.number + 1 == today.number)
-            .then(|| FloorPivots::new(yesterday.high, yesterday.low, yesterday.close))
+        self.days.latest()
     }
 
     /// Bytes of the bars and pivots kept.
@@ -230,6 +203,8 @@ impl Chart {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY_NS: i64 = 86_400_000_000_000;
 
     fn bar(day: i64, high: i64, low: i64, close: i64) -> Bar {
         Bar {
@@ -258,15 +233,19 @@ mod tests {
         assert!(chart.add_indicator("sma:x").is_err());
         let mut out = Vec::new();
         chart.push(&bar(1, 110, 90, 100), &instrument, 7, &mut out);
-        assert_eq!((chart.floor_pivots(), out.len()), (None, 0));
-        chart.push(&bar(2, 130, 100, 120), &instrument, 8, &mut out);
+        assert!(out.is_empty());
         assert_eq!(
             chart.floor_pivots().unwrap(),
-            FloorPivots::new(110, 90, 100)
+            FloorPivots::new(110, 90, 100),
+            "day 1 is over"
         );
+        chart.push(&bar(2, 130, 100, 120), &instrument, 8, &mut out);
         assert_eq!(chart.indicators[0].results(), [Some(110.0)]);
         chart.push(&bar(4, 120, 80, 110), &instrument, 9, &mut out);
-        assert_eq!(chart.floor_pivots(), None, "day 3 is missing");
+        assert_eq!(
+            chart.floor_pivots().unwrap(),
+            FloorPivots::new(120, 80, 110)
+        );
         assert_eq!((out[0].px_ticks, out[0].ts_confirmed_ns), (130, 9));
         assert_eq!(chart.pivots(), &out[..]);
         let last = chart.bars()[2];

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod error;
 pub mod event;
 pub mod exchange;
+pub mod flow;
 pub mod import;
 pub mod indicators;
 pub mod instrument;
@@ -23,6 +24,7 @@ pub mod pivots;
 pub mod portfolio;
 pub mod ring;
 pub mod testnet;
+pub mod ticks;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -45,6 +45,9 @@ row_type!(
     ]
 );
 
+/// Names of floor pivots, in the order of the core's.
+pub const FLOOR_NAMES: [&str; 7] = ["p", "r1", "r2", "r3", "s1", "s2", "s3"];
+
 /// A live view of an instrument's bars of one interval.
 #[pyclass(module = "engine._core")]
 pub struct Chart {
@@ -228,28 +231,17 @@ impl Chart {
         }))
     }
 
-    /// Floor pivots of the UTC day of the latest bar, by name; None without bars of the day before.
+    /// Floor pivots of the UTC day in which the latest bar ended, by name; None without bars of the
+    /// day before.
     #[getter]
     fn floor_pivots<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let found = self.read(py, |chart, instrument| {
-            chart.floor_pivots().map(|floor| {
-                let [r1, r2, r3] = floor.resistances;
-                let [s1, s2, s3] = floor.supports;
-                [
-                    ("p", floor.pivot),
-                    ("r1", r1),
-                    ("r2", r2),
-                    ("r3", r3),
-                    ("s1", s1),
-                    ("s2", s2),
-                    ("s3", s3),
-                ]
-                .map(|(name, ticks)| (name, instrument.tick.value(ticks)))
-            })
+            let levels = chart.floor_pivots()?.levels();
+            Some(levels.map(|ticks| instrument.tick.value(ticks)))
         });
         let Some(found) = found else { return Ok(None) };
         let dict = PyDict::new(py);
-        for (name, px) in found {
+        for (name, px) in FLOOR_NAMES.iter().zip(found) {
             dict.set_item(name, px)?;
         }
         Ok(Some(dict))

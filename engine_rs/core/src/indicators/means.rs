@@ -1,6 +1,6 @@
 //! Means of closes: SMA, EMA, MACD, Bollinger bands.
 
-use super::{Candle, Rule, Window, float};
+use super::{Candle, LENGTH_MAX, Rule, Window, float};
 
 /// Simple moving average: mean of the last n closes.
 pub(super) struct Sma {
@@ -117,11 +117,20 @@ impl Rule for Macd {
     }
 }
 
+/// Closes nearer to zero than this have sums of squares that are exact: with windows of at most
+/// [`LENGTH_MAX`] both terms of the variance stay below 2^126.
+const SQUARES_EXACT: u64 = 1 << 46;
+const _: () = assert!(LENGTH_MAX <= 1 << 17);
+
 /// Bollinger bands: mean of the last n closes, and that plus and minus a multiple of their
 /// standard deviation (of the population).
 pub(super) struct Bollinger {
     closes: Window<i64>,
     sum: i128,
+    /// Σ close², of closes that are not far from zero.
+    squares: i128,
+    /// Closes in the window that are.
+    far: usize,
     deviations: f64,
 }
 
@@ -130,29 +139,47 @@ impl Bollinger {
         Self {
             closes: Window::new(length),
             sum: 0,
+            squares: 0,
+            far: 0,
             deviations,
         }
+    }
+
+    /// n² times the variance, or n times the sum of squared distances.
+    fn spread(&self, mean: f64) -> f64 {
+        let count = self.closes.length as u64;
+        if self.far == 0 {
+            return float(i128::from(count) * self.squares - self.sum * self.sum);
+        }
+        let distances = self.closes.values.iter();
+        let squares = distances.map(|close| (float(*close) - mean).powi(2));
+        float(count) * squares.sum::<f64>()
     }
 }
 
 impl Rule for Bollinger {
     fn push(&mut self, bar: &Candle, results: &mut [Option<f64>]) {
+        let square = |close: i64| {
+            (close.unsigned_abs() < SQUARES_EXACT).then(|| i128::from(close) * i128::from(close))
+        };
         self.sum += i128::from(bar.close_ticks);
+        match square(bar.close_ticks) {
+            Some(square) => self.squares += square,
+            None => self.far += 1,
+        }
         if let Some(gone) = self.closes.push(bar.close_ticks) {
             self.sum -= i128::from(gone);
+            match square(gone) {
+                Some(square) => self.squares -= square,
+                None => self.far -= 1,
+            }
         }
         if !self.closes.is_full() {
             return;
         }
         let count = float(self.closes.length as u64);
         let mean = float(self.sum) / count;
-        // From the closes themselves: a difference of squares would lose digits.
-        let squares = self
-            .closes
-            .values
-            .iter()
-            .map(|close| (float(*close) - mean).powi(2));
-        let width = self.deviations * (squares.sum::<f64>() / count).sqrt();
+        let width = self.deviations * (self.spread(mean).sqrt() / count);
         results.copy_from_slice(&[Some(mean + width), Some(mean), Some(mean - width)]);
     }
 }

@@ -15,6 +15,9 @@ mod wilder;
 
 pub use parse::{Indicator, Unit};
 
+/// Longest window, in bars.
+pub const LENGTH_MAX: usize = 100_000;
+
 /// What an indicator sees of a bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candle {
@@ -71,6 +74,41 @@ impl<T: Copy> Window<T> {
 
     fn is_full(&self) -> bool {
         self.values.len() == self.length
+    }
+}
+
+/// The highest of the last n values. Values that a later one is not below cannot become it again
+/// and are forgotten, so that a bar costs the same however long the window.
+#[derive(Clone, Debug)]
+struct Highest {
+    /// Number and value of each candidate, falling from the oldest to the latest.
+    candidates: std::collections::VecDeque<(u64, i64)>,
+    seen: u64,
+    length: u64,
+}
+
+impl Highest {
+    fn new(length: usize) -> Self {
+        Self {
+            candidates: std::collections::VecDeque::new(),
+            seen: 0,
+            length: length as u64,
+        }
+    }
+
+    /// Adds a value; the highest once there are n.
+    fn push(&mut self, value: i64) -> Option<i64> {
+        while self.candidates.back().is_some_and(|back| back.1 <= value) {
+            self.candidates.pop_back();
+        }
+        self.candidates.push_back((self.seen, value));
+        self.seen += 1;
+        let &(oldest, highest) = self.candidates.front()?;
+        if oldest + self.length < self.seen {
+            self.candidates.pop_front();
+            return self.candidates.front().map(|front| front.1);
+        }
+        (self.seen >= self.length).then_some(highest)
     }
 }
 

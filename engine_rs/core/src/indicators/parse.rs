@@ -3,11 +3,8 @@
 use super::means::{Bollinger, Ema, Macd, Sma};
 use super::volume::{Obv, Vwap};
 use super::wilder::{Adx, Atr, Rsi, Stochastic};
-use super::{Candle, Rule};
+use super::{Candle, LENGTH_MAX, Rule};
 use crate::error::{Error, Result};
-
-/// Longest window, in bars.
-const LENGTH_MAX: usize = 100_000;
 
 /// What a result is measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

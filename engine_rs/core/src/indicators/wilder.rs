@@ -1,6 +1,6 @@
 //! Wilder's indicators: RSI, ATR, ADX with its directional lines; and the stochastic oscillator.
 
-use super::{Candle, Rule, Window, float};
+use super::{Candle, Highest, Rule, Window, float};
 
 /// What TA-Lib takes for zero.
 const ZERO: f64 = 1e-14;
@@ -180,8 +180,9 @@ impl Rule for Adx {
 /// Slow stochastic oscillator: where the close lies between the lowest low and the highest high of
 /// the last bars, in percent (0 where these are equal), averaged twice.
 pub(super) struct Stochastic {
-    highs: Window<i64>,
-    lows: Window<i64>,
+    highs: Highest,
+    /// Of the complements, which turn the order round at every value.
+    lows: Highest,
     fast: Window<f64>,
     slow: Window<f64>,
 }
@@ -189,8 +190,8 @@ pub(super) struct Stochastic {
 impl Stochastic {
     pub(super) fn new(length: usize, slow_k: usize, slow_d: usize) -> Self {
         Self {
-            highs: Window::new(length),
-            lows: Window::new(length),
+            highs: Highest::new(length),
+            lows: Highest::new(length),
             fast: Window::new(slow_k),
             slow: Window::new(slow_d),
         }
@@ -199,13 +200,14 @@ impl Stochastic {
 
 impl Rule for Stochastic {
     fn push(&mut self, bar: &Candle, results: &mut [Option<f64>]) {
-        self.highs.push(bar.high_ticks);
-        self.lows.push(bar.low_ticks);
-        if !self.highs.is_full() {
+        let (high, low) = (
+            self.highs.push(bar.high_ticks),
+            self.lows.push(!bar.low_ticks),
+        );
+        let Some((high, low)) = high.zip(low) else {
             return;
-        }
-        let high = i128::from(*self.highs.values.iter().max().unwrap_or(&0));
-        let low = i128::from(*self.lows.values.iter().min().unwrap_or(&0));
+        };
+        let (high, low) = (i128::from(high), i128::from(!low));
         let above = float(i128::from(bar.close_ticks) - low);
         self.fast.push(if high == low {
             0.0

@@ -28,6 +28,7 @@ pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Records, RunHash};
+pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +38,7 @@ use crate::cob::Absence;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::exchange::{ConstantLatency, QueueModel};
+use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
 use crate::money::Money;
 use crate::order::{Order, Report};
@@ -76,6 +78,8 @@ pub enum Step {
     Trade(usize, Event),
     /// A bar is complete.
     Bar(usize, Bar),
+    /// An aggressor's order that traded at several prices is over.
+    Sweep(usize, AggressorOrder),
     /// A pivot of the bars of this interval is confirmed.
     Pivot(usize, i64, Pivot),
     /// The book of this instrument became suspect (`false`) or trusted again (`true`).
@@ -523,6 +527,7 @@ impl Kernel {
             }
             Some((_, TimerUse::CobSample(index))) => self.sample_cob(index),
             Some((_, TimerUse::Cob(index))) => self.show_cob(index),
+            Some((_, TimerUse::Sweep(index))) => self.end_sweep(index),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
         }

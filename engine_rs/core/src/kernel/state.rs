@@ -5,15 +5,18 @@
 //! of one complete bar: the bar, then the pivots that it confirms; charts, indicators and pivots
 //! are up to date when the bar is shown.
 
-use super::market::{Market, ShownChart};
+use super::market::{Market, MarketFlow, ShownChart};
 use super::queues::{TimerUse, next_on_grid};
 use super::{Kernel, Step};
-use crate::bars::BarBuilder;
+use crate::bars::Bar;
 use crate::book::{Book, Outcome};
 use crate::chart::Chart;
 use crate::cob::{Cob, Crossing, Detail, Group, SAMPLE_NS};
+use crate::decimal::Step as DecimalStep;
 use crate::error::{Error, Result};
 use crate::event::{Event, EventKind};
+use crate::flow::{AggressorOrder, AggressorOrders, Flow, ORDER_OVER_NS};
+use crate::instrument::{ContractKind, Instrument};
 use crate::ladder::Ladder;
 
 /// A consolidated book, and whether it is shown on every message.
@@ -25,7 +28,6 @@ pub(super) struct ShownCob {
 /// A trade on its way to charts and strategy.
 pub(super) struct TradeDue {
     market: usize,
-    chart: usize,
     ts_ns: i64,
     row: Event,
 }
@@ -35,7 +37,6 @@ impl TradeDue {
     pub fn new(market: usize, row: Event) -> Self {
         Self {
             market,
-            chart: 0,
             ts_ns: row.venue_time_ns(),
             row,
         }
@@ -66,7 +67,11 @@ impl Market {
     /// Whether anybody looks at trades.
     #[inline]
     pub(super) fn wants_trades(&self) -> bool {
-        self.shows.trades || !self.charts.is_empty()
+        self.shows.trades
+            || !self.charts.is_empty()
+            || !self.flows.is_empty()
+            || self.orders.is_some()
+            || self.ticks.is_some()
     }
 }
 
@@ -192,8 +197,9 @@ impl Kernel {
         if let Some(index) = known {
             return Ok(index);
         }
+        self.markets[market].bars.add_interval(interval_ns)?;
+        let charts = &mut self.markets[market].charts;
         charts.push(ShownChart {
-            builder: BarBuilder::new(interval_ns)?,
             chart: Chart::new(interval_ns),
             shows_bars: false,
             shows_pivots: false,
@@ -220,6 +226,67 @@ impl Kernel {
         Ok(())
     }
 
+    /// Sums up the order flow of a market from now on, with a volume profile in buckets of this
+    /// size: in lots, or in units of the base asset as [`base_flow_unit`] says. Its index.
+    pub fn add_flow(&mut self, market: usize, bucket: DecimalStep, in_base: bool) -> Result<usize> {
+        let flows = &mut self.markets[market].flows;
+        let is_same = |known: &MarketFlow| known.bucket == bucket && known.in_base == in_base;
+        if let Some(index) = flows.iter().position(is_same) {
+            return Ok(index);
+        }
+        let market = &mut self.markets[market];
+        let mut flow = Flow::new(market.instrument.tick, bucket)?;
+        flow.advance(self.now_ns);
+        market.flows.push(MarketFlow {
+            flow,
+            bucket,
+            in_base,
+        });
+        Ok(market.flows.len() - 1)
+    }
+
+    /// The order flow of a market up to now.
+    pub fn flow(&mut self, market: usize, index: usize) -> &mut Flow {
+        let flow = &mut self.markets[market].flows[index].flow;
+        flow.advance(self.now_ns);
+        flow
+    }
+
+    /// Shows the aggressors' orders of a market that traded at `levels` prices or more, when they
+    /// are over: with the next trade, or at the first multiple of [`ORDER_OVER_NS`] that finds them
+    /// so.
+    pub fn subscribe_sweeps(&mut self, market: usize, levels: u32) -> Result<()> {
+        if levels == 0 {
+            return Err(Error::invalid("levels", "at least 1", levels));
+        }
+        if let Some((_, least)) = &mut self.markets[market].orders {
+            *least = levels.min(*least);
+            return Ok(());
+        }
+        self.markets[market].orders = Some((AggressorOrders::default(), levels));
+        let first = next_on_grid(self.now_ns, ORDER_OVER_NS);
+        self.timers
+            .add(first, Some(ORDER_OVER_NS), TimerUse::Sweep(market));
+        Ok(())
+    }
+
+    /// Keeps the raw ticks of a market from now on.
+    pub fn keep_ticks(&mut self, market: usize) {
+        self.markets[market].ticks.get_or_insert_default();
+    }
+
+    /// The raw ticks of a market of the last 30 minutes, the older slice first.
+    pub fn ticks(&mut self, market: usize) -> (&[Event], &[Event]) {
+        let now = self.now_ns;
+        self.markets[market]
+            .ticks
+            .as_mut()
+            .map_or((&[], &[]), |ring| {
+                ring.advance(now);
+                ring.slices()
+            })
+    }
+
     /// A chart of a market.
     pub fn chart(&mut self, market: usize, chart: usize) -> &mut Chart {
         &mut self.markets[market].charts[chart].chart
@@ -244,6 +311,12 @@ impl Kernel {
                 self.steps.push_back(Step::Gap(index, true));
             }
             Outcome::Applied | Outcome::Recovered => {}
+        }
+        if let Some(ticks) = &mut market.ticks
+            && market.book.is_trusted()
+        {
+            let row = self.streams[stream].local_rows()[0];
+            ticks.push_bests(&row, market.book.best_bid(), market.book.best_ask());
         }
         if market.shows.every_message && market.book.is_trusted() {
             self.steps.push_back(Step::Book(index));
@@ -285,36 +358,114 @@ impl Kernel {
         self.cobs[index].cob.sample();
     }
 
-    /// Takes the first trade through one more chart, or to the strategy.
+    /// Takes the first trade further: the next bar that it completes, or the trade itself.
     pub(super) fn pass_trade(&mut self) {
-        let Some(due) = self.trades_due.front_mut() else {
+        let Some(due) = self.trades_due.front() else {
             return;
         };
-        let market = &mut self.markets[due.market];
-        let Some(shown) = market.charts.get_mut(due.chart) else {
-            if market.shows.trades {
-                self.steps.push_back(Step::Trade(due.market, due.row));
+        let (index, ts_ns, row) = (due.market, due.ts_ns, due.row);
+        if let Some(bar) = self.markets[index].bars.pop_completed(ts_ns) {
+            self.complete_bar(index, &bar);
+            return;
+        }
+        self.trades_due.pop_front();
+        let market = &mut self.markets[index];
+        market.bars.add(&row, ts_ns);
+        for one in &mut market.flows {
+            if one.in_base {
+                one.flow.trade(&in_base(&row, &market.instrument));
+            } else {
+                one.flow.trade(&row);
             }
-            self.trades_due.pop_front();
-            return;
-        };
-        let Some(bar) = shown.builder.pop_completed(due.ts_ns) else {
-            shown.builder.add(&due.row, due.ts_ns);
-            due.chart += 1;
+        }
+        if let Some(ticks) = &mut market.ticks {
+            ticks.push(row);
+        }
+        let over = market
+            .orders
+            .as_mut()
+            .and_then(|(orders, _)| orders.trade(&row));
+        if let Some(order) = over {
+            self.tell_sweep(index, order);
+        }
+        if self.markets[index].shows.trades {
+            self.steps.push_back(Step::Trade(index, row));
+        }
+    }
+
+    fn complete_bar(&mut self, index: usize, bar: &Bar) {
+        let market = &mut self.markets[index];
+        let Some(shown) = market
+            .charts
+            .iter_mut()
+            .find(|shown| shown.chart.interval_ns == bar.interval_ns)
+        else {
             return;
         };
         let found = &mut self.pivots_found;
         shown
             .chart
-            .push(&bar, &market.instrument, self.now_ns, found);
+            .push(bar, &market.instrument, self.now_ns, found);
         if shown.shows_bars {
-            self.steps.push_back(Step::Bar(due.market, bar));
+            self.steps.push_back(Step::Bar(index, *bar));
         }
         for pivot in found.drain(..) {
             if shown.shows_pivots {
-                let step = Step::Pivot(due.market, bar.interval_ns, pivot);
-                self.steps.push_back(step);
+                self.steps
+                    .push_back(Step::Pivot(index, bar.interval_ns, pivot));
             }
         }
+    }
+
+    /// Looks whether an aggressor's order is over.
+    pub(super) fn end_sweep(&mut self, index: usize) {
+        let now = self.now_ns;
+        let orders = self.markets[index].orders.as_mut();
+        if let Some(order) = orders.and_then(|(orders, _)| orders.advance(now)) {
+            self.tell_sweep(index, order);
+        }
+    }
+
+    fn tell_sweep(&mut self, index: usize, order: AggressorOrder) {
+        let least = self.markets[index]
+            .orders
+            .as_ref()
+            .map_or(0, |(_, least)| *least);
+        if order.levels >= least {
+            self.steps.push_back(Step::Sweep(index, order));
+        }
+    }
+}
+
+/// Units of the base asset in which flows in base units count an inverse instrument's trades.
+const INVERSE_FLOW_UNITS: f64 = 1e12;
+
+/// What one lot of a flow in base units is, in units of the base asset: a lot × contract size, and
+/// for an inverse instrument, whose contracts are worth more or less by price, 1e-12.
+pub fn base_flow_unit(instrument: &Instrument) -> f64 {
+    if instrument.kind == ContractKind::Inverse {
+        1.0 / INVERSE_FLOW_UNITS
+    } else {
+        instrument.contract_size.value(instrument.lot.to_f64())
+    }
+}
+
+/// A trade with its quantity in [`base_flow_unit`]s, rounded once.
+#[allow(clippy::cast_precision_loss, reason = "rounded once, as said")]
+#[allow(clippy::cast_possible_truncation, reason = "saturates")]
+fn in_base(row: &Event, instrument: &Instrument) -> Event {
+    if instrument.kind != ContractKind::Inverse {
+        return *row;
+    }
+    let quote = instrument.contract_size.value(instrument.qty(row.qty_lots));
+    let base = quote / instrument.px(row.px_ticks) * INVERSE_FLOW_UNITS;
+    Event {
+        // At a price of 0 or less a contract stands for no quantity.
+        qty_lots: if row.px_ticks > 0 {
+            base.round() as i64
+        } else {
+            0
+        },
+        ..*row
     }
 }

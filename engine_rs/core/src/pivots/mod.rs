@@ -10,14 +10,16 @@
 //! Every bar counts, empty ones included. Pivots confirmed by one bar come in the order of levels,
 //! highs before lows of a level.
 
-use std::cmp::Ordering;
+mod floor;
+mod structure;
+
+pub use floor::{FloorDays, FloorPivots};
+pub use structure::{Bounds, KEPT, Structure, Trend};
 
 use crate::error::{Error, Result};
 
 /// Most levels.
 pub const LEVELS: usize = 5;
-/// Pivots of a level and side that [`Structure`] keeps.
-pub const KEPT: usize = 256;
 
 /// A confirmed pivot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,128 +151,6 @@ impl PivotDetector {
     }
 }
 
-/// Direction of a level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trend {
-    /// The last high and the last low are both above those before.
-    Up,
-    /// Both are below.
-    Down,
-    /// Neither.
-    Sideways,
-}
-
-impl Trend {
-    /// 1, −1 or 0.
-    pub fn sign(self) -> i8 {
-        match self {
-            Self::Up => 1,
-            Self::Down => -1,
-            Self::Sideways => 0,
-        }
-    }
-}
-
-/// Prices that frame a price, in ticks; `None` where no pivot is known on that side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// Lowest of the kept pivots, of all levels and both sides.
-    pub low: Option<i64>,
-    /// Highest of the kept pivots.
-    pub high: Option<i64>,
-    /// Nearest kept pivot at or below the price.
-    pub support: Option<i64>,
-    /// Nearest kept pivot at or above the price.
-    pub resistance: Option<i64>,
-}
-
-/// The latest pivots of each level and side, and what follows from them.
-#[derive(Clone, Debug, Default)]
-pub struct Structure {
-    kept: [[std::collections::VecDeque<Pivot>; 2]; LEVELS],
-}
-
-impl Structure {
-    /// Takes in a confirmed pivot; the oldest of its level and side goes when [`KEPT`] are there.
-    pub fn push(&mut self, pivot: Pivot) {
-        let kept = &mut self.kept[usize::from(pivot.level) - 1][usize::from(pivot.is_high)];
-        kept.push_back(pivot);
-        if kept.len() > KEPT {
-            kept.pop_front();
-        }
-    }
-
-    /// The latest pivots of a level (from 1) and side, the latest first.
-    pub fn latest(&self, level: usize, is_high: bool) -> impl Iterator<Item = &Pivot> {
-        self.kept[level - 1][usize::from(is_high)].iter().rev()
-    }
-
-    /// The direction of a level (from 1) by its last two highs and lows; `None` before there are
-    /// two of each.
-    pub fn trend(&self, level: usize) -> Option<Trend> {
-        let step = |is_high| {
-            let mut latest = self.latest(level, is_high).map(|pivot| pivot.px_ticks);
-            let (last, before) = (latest.next()?, latest.next()?);
-            Some(last.cmp(&before))
-        };
-        Some(match (step(true)?, step(false)?) {
-            (Ordering::Greater, Ordering::Greater) => Trend::Up,
-            (Ordering::Less, Ordering::Less) => Trend::Down,
-            _ => Trend::Sideways,
-        })
-    }
-
-    /// What frames a price among the pivots kept.
-    pub fn bounds(&self, px_ticks: i64) -> Bounds {
-        let all = || {
-            self.kept
-                .iter()
-                .flatten()
-                .flatten()
-                .map(|pivot| pivot.px_ticks)
-        };
-        Bounds {
-            low: all().min(),
-            high: all().max(),
-            support: all().filter(|px| *px <= px_ticks).max(),
-            resistance: all().filter(|px| *px >= px_ticks).min(),
-        }
-    }
-}
-
-/// Classic floor pivots of a day, in ticks, from the day before: P = (H + L + C) / 3,
-/// R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L), R3 = H + 2(P − L),
-/// S3 = L − 2(H − P).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FloorPivots {
-    /// The pivot P.
-    pub pivot: f64,
-    /// R1 to R3.
-    pub resistances: [f64; 3],
-    /// S1 to S3.
-    pub supports: [f64; 3],
-}
-
-impl FloorPivots {
-    /// The pivots that follow from a day's high, low and close in ticks.
-    #[allow(clippy::cast_precision_loss, reason = "thirds are not whole ticks")]
-    pub fn new(high_ticks: i64, low_ticks: i64, close_ticks: i64) -> Self {
-        let (high, low) = (high_ticks as f64, low_ticks as f64);
-        let sum = i128::from(high_ticks) + i128::from(low_ticks) + i128::from(close_ticks);
-        let pivot = sum as f64 / 3.0;
-        let range = (i128::from(high_ticks) - i128::from(low_ticks)) as f64;
-        Self {
-            pivot,
-            resistances: [2.0 * pivot - low, pivot + range, high + 2.0 * (pivot - low)],
-            supports: [
-                2.0 * pivot - high,
-                pivot - range,
-                low - 2.0 * (high - pivot),
-            ],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,58 +221,6 @@ mod tests {
             (highs.len(), highs[0].ts_pivot_ns, highs[0].ts_confirmed_ns),
             (1, 2, 4)
         );
-    }
-
-    fn pivot(level: u8, is_high: u8, px_ticks: i64) -> Pivot {
-        Pivot {
-            px_ticks,
-            level,
-            is_high,
-            ..Pivot::default()
-        }
-    }
-
-    #[test]
-    fn trends_and_bounds_follow_the_pivots() {
-        let mut structure = Structure::default();
-        assert_eq!(
-            (structure.trend(1), structure.bounds(5)),
-            (None, Bounds::default())
-        );
-        for (is_high, px) in [(1, 20), (0, 10), (1, 22)] {
-            structure.push(pivot(1, is_high, px));
-        }
-        assert_eq!(structure.trend(1), None, "one low only");
-        structure.push(pivot(1, 0, 11));
-        assert_eq!(structure.trend(1), Some(Trend::Up));
-        structure.push(pivot(1, 0, 11));
-        assert_eq!(
-            structure.trend(1),
-            Some(Trend::Sideways),
-            "equal lows do not rise"
-        );
-        structure.push(pivot(1, 1, 19));
-        structure.push(pivot(1, 0, 9));
-        assert_eq!(structure.trend(1), Some(Trend::Down));
-        structure.push(pivot(2, 1, 30));
-        let bounds = structure.bounds(19);
-        assert_eq!((bounds.low, bounds.high), (Some(9), Some(30)));
-        assert_eq!((bounds.support, bounds.resistance), (Some(19), Some(19)));
-        assert_eq!(structure.bounds(8).support, None);
-        for px in 0..1_000 {
-            structure.push(pivot(1, 0, px));
-        }
-        assert_eq!(structure.latest(1, false).count(), KEPT);
-        assert_eq!(structure.latest(1, false).next().unwrap().px_ticks, 999);
-    }
-
-    #[test]
-    #[allow(clippy::float_cmp, reason = "whole numbers are exact")]
-    fn floor_pivots_by_their_formulas() {
-        let found = FloorPivots::new(120, 90, 105);
-        assert_eq!(found.pivot, 105.0);
-        assert_eq!(found.resistances, [120.0, 135.0, 150.0]);
-        assert_eq!(found.supports, [90.0, 75.0, 60.0]);
     }
 
     #[test]
