@@ -43,6 +43,20 @@ class ImportKeys:
 
 
 @dataclass
+class ExportKeys:
+    """Keys of `cobalt export`."""
+
+    format: str = _key("", "hftbacktest, nautilus or parquet")
+    instrument: str = _key("", "id of the instrument to export")
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    path: str = _key("", "where to: a file NAME.npz, or a folder")
+    start: str | None = _key(None, "first receive time: ISO-8601 (UTC) or ns since the epoch")
+    end: str | None = _key(None, "receive time to stop before")
+    replace: bool = _key(False, "overwrite an earlier export at the path")
+    output: str = _key("text", "text or json")
+
+
+@dataclass
 class CatalogKeys:
     """Keys of `cobalt catalog`."""
 
@@ -144,6 +158,34 @@ def _import(arguments: Sequence[str]) -> int:
         clock_offset_ns=keys.clock_offset_ns,
         max_broken_share=keys.max_broken_share,
         options=keys.options,
+    )
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        print("\n".join(report.lines_of_text()))
+    return 0
+
+
+def _export(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ExportKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine.exporters import formats, run_export
+
+    for name, example in (
+        ("format", " or ".join(formats())),
+        ("instrument", "BTCUSDT-PERP.BINANCE"),
+        ("path", "btcusdt.npz, or a folder"),
+    ):
+        if not getattr(keys, name):
+            raise ConfigError(f"{name}: a value is needed; write {name}={example}")
+    report = run_export(
+        keys.format,
+        keys.instrument,
+        keys.catalog,
+        keys.path,
+        start=keys.start,
+        end=keys.end,
+        replace=keys.replace,
     )
     if as_json:
         _print_json(report.to_dict())
@@ -258,6 +300,17 @@ COMMANDS = {
             " instrument=SOLUSDT-PERP.BINANCE",
         ),
         _import,
+    ),
+    "export": Command(
+        "rows of the catalog in another engine's format, or as plain Parquet",
+        ExportKeys,
+        (
+            "cobalt export format=hftbacktest instrument=BTCUSDT-PERP.BINANCE path=btcusdt.npz",
+            "cobalt export format=nautilus instrument=BTCUSDT-PERP.BINANCE path=nautilus_catalog",
+            "cobalt export format=parquet instrument=BTCUSDT-PERP.BINANCE path=btcusdt"
+            " start=2024-08-09T00:00 end=2024-08-10",
+        ),
+        _export,
     ),
     "catalog": Command(
         "what is there: instruments, ranges, rows, gaps, provenance",

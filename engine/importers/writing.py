@@ -158,7 +158,12 @@ def in_time_order(
 
 
 def import_events(
-    request: ImportRequest, format: str, read: Reader, *, has_receive_times: bool = True
+    request: ImportRequest,
+    format: str,
+    read: Reader,
+    *,
+    has_receive_times: bool = True,
+    provenance: Callable[[Instrument, Sequence[SourceFile]], str] | None = None,
 ) -> ImportReport:
     """Imports the files of a request, all or nothing, as `engine.importers.run_import` promises.
 
@@ -167,11 +172,12 @@ def import_events(
     (`clock_offset_ns` and `base_latency_ns` of the request as for recordings), and raised to the
     one before where they go back. Without `has_receive_times` the rows' receive times are their
     venue times; `base_latency_ns` is added to them. More than `max_broken_share` of broken lines,
-    or no row at all, fail the import. Provenance is `recorded`.
+    or no row at all, fail the import. `provenance` tells the provenance of the files; without it
+    that is `recorded`, and testnet instruments are refused.
     """
     started = time.perf_counter()
     instrument = load_instrument(request.instrument)
-    if instrument.market == _MARKET_OF_MADE_UP_DATA:
+    if provenance is None and instrument.market == _MARKET_OF_MADE_UP_DATA:
         raise ImportFailed(
             f"{instrument.id}: its market is {instrument.market}, of which no vendor has data"
         )
@@ -188,7 +194,8 @@ def import_events(
             files_known=files_known,
             notes=["Every file is in the catalog already: nothing changed."],
         )
-    job = _Job(request, format, read, new, has_receive_times=has_receive_times)
+    told = "recorded" if provenance is None else provenance(instrument, new)
+    job = _Job(request, format, read, new, told, has_receive_times=has_receive_times)
     report = job.run(catalog, instrument, old)
     notes = [*report.notes]
     if files_known:
@@ -215,6 +222,7 @@ class _Job:
         format: str,
         read: Reader,
         files: Sequence[SourceFile],
+        provenance: str,
         *,
         has_receive_times: bool,
     ) -> None:
@@ -222,6 +230,7 @@ class _Job:
         self._format = format
         self._read = read
         self._files = files
+        self._provenance = provenance
         self._has_receive_times = has_receive_times
 
     def run(self, catalog: Catalog, instrument: Instrument, old: Manifest | None) -> ImportReport:
@@ -255,7 +264,7 @@ class _Job:
         with (
             catalog.writer(
                 instrument,
-                provenance="recorded",
+                provenance=self._provenance,
                 source=[file.source for file in self._files],
                 clock_offset_ns=offset_ns or 0,
             ) as writer,
@@ -340,6 +349,7 @@ class _Job:
         return ImportReport(
             instrument=manifest.instrument,
             changed=True,
+            provenance=self._provenance,
             files=[file.name for file in self._files],
             lines=tally.lines,
             broken=tally.broken,
