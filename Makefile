@@ -15,12 +15,13 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup peers backtest test bench lint format lock clean
+.PHONY: help setup peers backtest test notebooks bench lint format lock clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
 	@echo "               (COBALT_RECORDINGS=FOLDER trades the Binance recordings in it)"
 	@echo "make test      set everything up and run all tests"
+	@echo "make notebooks execute the notebooks from top to bottom, on testnet data"
 	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
 	@echo "make lint      formatting, clippy, ruff, mypy"
@@ -66,6 +67,10 @@ endif
 test: $(VENV)/.built
 	cargo test --release --quiet --locked
 	$(BIN)/python -m pytest
+
+# What they show is not kept: outputs would be of one machine. An error in a cell ends it.
+notebooks: $(VENV)/.built
+	$(BIN)/jupyter-execute --timeout 120 notebooks/*.ipynb
 
 # hftbacktest, for `make bench` and for the tests that compare with it (skipped without it).
 peers: $(VENV)/.peers

@@ -96,6 +96,7 @@ class Bar:
     close: float
     volume: float
     buy_volume: float
+    vwap: float
     trades: int
     is_empty: bool
 
@@ -153,7 +154,114 @@ class Gap:
     detail: str | None
     ts_recv_ns: int
 
+BAR_DTYPE: np.dtype[np.void]
+PIVOT_DTYPE: np.dtype[np.void]
 COB_ROW_DTYPE: np.dtype[np.void]
+
+@final
+class Flow:
+    """A live view of aggressive buying and selling on our receive clock: of one instrument in its
+    own units of quantity, or of a group in units of the base asset times each member's weight.
+
+    Arrays hold the windows 1, 5, 15 and 60 s; a trade received at t is inside one of length W at
+    the time now while now − W < t ≤ now. Each access makes a new array.
+    """
+
+    name: str
+    buy_volume: npt.NDArray[np.float64]
+    sell_volume: npt.NDArray[np.float64]
+    unknown_volume: npt.NDArray[np.float64]
+    """Of trades whose aggressor the venue does not tell."""
+    buy_trades: npt.NDArray[np.uint64]
+    sell_trades: npt.NDArray[np.uint64]
+    unknown_trades: npt.NDArray[np.uint64]
+    ratio: npt.NDArray[np.float64]
+    """(bought − sold) / (bought + sold), 0 where neither is."""
+    cvd: float
+    """Cumulative volume delta: bought less sold since the flow was asked for first."""
+    session_cvd: float
+    """The same since the UTC day began."""
+    def profile(
+        self,
+    ) -> tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+    ]:
+        """The session's volume by price: lower edges of the buckets that traded, ascending, and
+        what was bought, sold, and of unknown side in each."""
+
+@final
+class Sweep:
+    """An aggressor's order, put together from its trades: of one side, one venue time, consecutive
+    ids, and prices that move in its direction or stay. `levels` counts its prices; `side` is None
+    where the venue does not tell. `ts_recv_ns` is our clock at the last trade."""
+
+    instrument: str
+    side: str | None
+    px_first: float
+    px_last: float
+    vwap: float
+    qty: float
+    trades: int
+    levels: int
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
+class Chart:
+    """A live view of an instrument's bars of one interval, with what is computed on them.
+
+    It moves on when a bar is complete. `bars` and `pivots` are read-only views of memory that the
+    run goes on writing: copy what is to be kept. `chart["sma:20"]` is the latest result of an
+    indicator, None before it has seen enough bars.
+    """
+
+    instrument: str
+    interval: str
+    bars: npt.NDArray[np.void]
+    """The latest 1,500 bars of `BAR_DTYPE`, oldest first, in the instrument's units; the venue's
+    clock. `vwap` is Σ price × quantity / volume, or the close of a bar without trades."""
+    pivots: npt.NDArray[np.void]
+    """The latest 1,500 pivots of `PIVOT_DTYPE` in the order of their confirmation. `ts_pivot_ns` is
+    the start of the pivot's bar on the venue's clock, `ts_confirmed_ns` ours."""
+    indicators: dict[str, float | None]
+    floor_pivots: dict[str, float] | None
+    """p, r1 to r3 and s1 to s3 of the UTC day in which the latest bar ended (midnight begins the
+    new day): P = (H + L + C) / 3, R1 = 2P − L, S1 = 2P − H, R2 = P + (H − L), S2 = P − (H − L),
+    R3 = H + 2(P − L), S3 = L − 2(H − P), from the bars of the day before; None without them."""
+    def add_indicator(self, name: str) -> list[str]:
+        """Adds an indicator that sees the bars from now on; the names of its results."""
+    def __getitem__(self, name: str, /) -> float | None: ...
+    def trend(self, level: int = 1) -> int | None:
+        """1 where the level's last high and low are above those before, −1 where both are below,
+        else 0; None before it has two of each."""
+    def bounds(self, px: float) -> PivotBounds:
+        """What frames a price among the last 256 pivots of each level and side."""
+
+@final
+class PivotBounds:
+    """Lowest and highest of the pivots kept, and the nearest at or below and at or above a price;
+    None where there is none."""
+
+    low: float | None
+    high: float | None
+    support: float | None
+    resistance: float | None
+
+@final
+class Pivot:
+    """A confirmed pivot: the start of its bar on the venue's clock, and when it became known on
+    ours. `level` is 1 to 5."""
+
+    instrument: str
+    interval: str
+    level: int
+    is_high: bool
+    px: float
+    ts_pivot_ns: int
+    ts_confirmed_ns: int
 
 @final
 class Cob:
@@ -292,7 +400,15 @@ class Kernel:
     def subscribe_cob(self, cob: int, every_ns: int | None) -> None: ...
     def subscribe_book(self, market: int, every_ns: int | None) -> None: ...
     def subscribe_trades(self, market: int) -> None: ...
+    def chart(self, market: int, interval: str) -> Chart: ...
     def subscribe_bars(self, market: int, interval: str) -> None: ...
+    def flow(
+        self, name: str, members: Sequence[tuple[int, float]], bucket: str, in_base: bool
+    ) -> Flow: ...
+    def subscribe_sweeps(self, market: int, levels: int) -> None: ...
+    def keep_ticks(self, market: int) -> None: ...
+    def ticks(self, market: int) -> npt.NDArray[np.void]: ...
+    def subscribe_pivots(self, market: int, interval: str, k: int, levels: int) -> None: ...
     def set_timer(self, at_ns: int, every_ns: int | None) -> int: ...
     def cancel_timer(self, timer: int) -> bool: ...
     def submit(
@@ -309,6 +425,48 @@ class Kernel:
     def modify(self, order: int, *, qty: _Number | None, limit: _Number | None) -> bool: ...
     def order(self, order: int) -> Order | None: ...
     def live_orders(self) -> list[Order]: ...
+
+# Bars as columns; used through `engine.analysis`.
+_Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+VALUE_NONE: int
+
+def find_pivots(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    ts_confirmed_ns: _Ints,
+    k: int = 2,
+    levels: int = 5,
+) -> tuple[np.ndarray[Any, np.dtype[np.void]], np.ndarray[Any, np.dtype[np.int8]]]: ...
+def follow_structure(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    px_ticks: _Ints,
+    tick: str,
+    k: int = 2,
+    levels: int = 5,
+) -> dict[str, Any]: ...
+def follow_floor_pivots(
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    close_ticks: _Ints,
+    interval_ns: int,
+    tick: str,
+) -> dict[str, npt.NDArray[np.float64]]: ...
+def compute_indicators(
+    names: Sequence[str],
+    ts_start_ns: _Ints,
+    high_ticks: _Ints,
+    low_ticks: _Ints,
+    close_ticks: _Ints,
+    volume_lots: _Ints,
+    tick: str,
+    lot: str,
+    value_e8: _Ints | None = None,
+) -> dict[str, npt.NDArray[np.float64]]: ...
 
 # Import and catalog; used through `engine.importers`, `engine.catalog` and `engine.verify`.
 _Rows: TypeAlias = np.ndarray[Any, np.dtype[np.void]]

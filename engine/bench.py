@@ -25,7 +25,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine import _core
-from engine.bench_data import BenchData, BenchError, recorded, testnet
+from engine.bench_data import (
+    BenchData,
+    BenchError,
+    recorded,
+    recorded_rows,
+    testnet,
+    testnet_group,
+)
+from engine.bench_state import cost_cases, group_case, heatmap_case
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
 from engine.peers.orders import Quoting, QuotingRun, Setup
@@ -33,9 +41,21 @@ from engine.peers.orders import Quoting, QuotingRun, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BenchError", "Case", "Row", "cases", "measure", "refuse_debug", "row", "run", "table"]
+__all__ = [
+    "BenchError",
+    "Case",
+    "Row",
+    "cases",
+    "measure",
+    "refuse_debug",
+    "row",
+    "run",
+    "state_cases",
+    "table",
+]
 
 INSTRUMENT = "BTCUSDT-PERP.BINANCE"
+GROUP = ("BTCUSDT-PERP.BINANCE", "BTCUSDT.BINANCE", "BTCUSD-PERP.BINANCE")
 NS_PER_S = 1_000_000_000
 HOW_TO_GET_THE_PEER = "hftbacktest is not installed: `make peers` or pip install hftbacktest"
 
@@ -113,7 +133,7 @@ def run(
     folder = recordings or os.environ.get("COBALT_RECORDINGS")
     data = recorded(Path(folder), INSTRUMENT) if folder else testnet(seconds)
     rows = []
-    for case in cases(data):
+    for case in [*cases(data), *state_cases(data, Path(folder) if folder else None, seconds)]:
         progress(case.name)
         rows.append(measure(case, data, runs))
     return rows
@@ -188,6 +208,21 @@ def cases(data: BenchData) -> list[Case]:
     """All cases on this data. Raises BenchError for data that is too short."""
     bench = _Bench(data)
     return [bench.decode(), bench.book(), bench.kernel(), bench.kernel_every_message()]
+
+
+def state_cases(data: BenchData, folder: Path | None, seconds: float) -> list[Case]:
+    """What market state costs; the consolidated book of several venues on their recordings in
+    `folder`, without one on `seconds` of testnet data.
+    """
+    if folder is None:
+        members = testnet_group(seconds)
+    else:
+        members = [recorded_rows(folder, name)[:3] for name in GROUP]
+    return [
+        *cost_cases(data, Case),
+        group_case(members, Case),
+        heatmap_case(data, Case),
+    ]
 
 
 class _Bench:
@@ -359,9 +394,9 @@ def table(rows: list[Row]) -> Any:
     """The rows as a rich table, with machine, data and build under it."""
     from rich.table import Table
 
-    made = Table(title="Cobalt beside its peer, one thread", caption=_caption(rows))
+    made = Table(title="Cobalt, one thread, and what runs beside it", caption=_caption(rows))
     made.add_column("what")
-    for heading in ("Cobalt", "least to most", "hftbacktest", "ratio", "checked"):
+    for heading in ("Cobalt", "least to most", "beside it", "ratio", "checked"):
         made.add_column(heading, justify="right")
     for one in rows:
         low, high = (one.amount / seconds for seconds in (one.seconds[2], one.seconds[0]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["BenchData", "BenchError", "recorded", "testnet"]
+__all__ = ["BenchData", "BenchError", "recorded", "recorded_rows", "testnet", "testnet_group"]
 
 _SNAPSHOT = 2
 _BID, _ASK = 1, 2
@@ -115,9 +115,21 @@ def plain_book(depth: Events) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def recorded(folder: Path, instrument_id: str) -> BenchData:
-    """The USD-M BTCUSDT recording in a folder of raw recordings, imported into a passing catalog.
+    """One instrument of a folder of raw recordings, imported into a passing catalog.
 
     Raises FileNotFoundError where it is not there.
+    """
+    instrument, depth, trades, paths = recorded_rows(folder, instrument_id)
+    text = b"".join(gzip.decompress(path.read_bytes()) for path in paths)
+    source = f"{instrument_id}, {', '.join(path.name for path in paths)}"
+    return BenchData(instrument, depth, trades, text, instrument.market, source, "recorded")
+
+
+def recorded_rows(
+    folder: Path, instrument_id: str
+) -> tuple[Instrument, Events, Events, list[Path]]:
+    """An instrument of the recordings: its definition, depth from the first snapshot on, trades,
+    and the files. Raises FileNotFoundError where they are not there.
     """
     from engine.catalog import Catalog
     from engine.importers import run_import
@@ -134,11 +146,22 @@ def recorded(folder: Path, instrument_id: str) -> BenchData:
             np.concatenate(list(catalog.batches(instrument_id, kind)))
             for kind in ("depth", "trades")
         )
-    text = b"".join(gzip.decompress(path.read_bytes()) for path in paths)
-    source = f"{instrument_id}, {', '.join(path.name for path in paths)}"
-    return BenchData(
-        instrument, _from_snapshot(depth), trades, text, instrument.market, source, "recorded"
-    )
+    return instrument, _from_snapshot(depth), trades, paths
+
+
+def testnet_group(seconds: float, seed: int = 7) -> list[tuple[Instrument, Events, Events]]:
+    """Testnet data of this length of all default venues."""
+    from engine import testnet as made
+
+    parts: dict[str, dict[str, list[Events]]] = {}
+    for name, kind, rows in made.batches(
+        seed=seed, duration_s=seconds, venues=list(made.DEFAULT_VENUES)
+    ):
+        parts.setdefault(name, {}).setdefault(kind, []).append(rows)
+    return [
+        (load_instrument(name), np.concatenate(of["depth"]), np.concatenate(of["trades"]))
+        for name, of in parts.items()
+    ]
 
 
 def testnet(seconds: float, seed: int = 7) -> BenchData:

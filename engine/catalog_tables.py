@@ -106,8 +106,8 @@ class TableStream:
         schema = self._spec.schema()
         if not table.schema.equals(schema):
             raise CatalogError(
-                f"{self._spec.kind}: expected the columns {', '.join(map(str, schema))}, found"
-                f" {', '.join(map(str, table.schema))}"
+                f"{self._spec.kind}: expected the columns {_listed(schema)},"
+                f" found {_listed(table.schema)}"
             )
         self._check_nulls(table)
         times = table.column(self._spec.time).to_numpy()
@@ -238,6 +238,10 @@ class TableStream:
             interval=self._interval,
             missing=missing,
         )
+
+
+def _listed(schema: Any) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
 def _runs(periods: Any) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """The report of a run: one HTML file that opens without a network.
 
-It is made from the files of the run's folder alone, so it can be made again at any time. Series are
-thinned for drawing only: the extremes of every stretch stay, and the page says what was left out.
+It is made from the files of the run's folder alone, so it can be made again at any time; only the
+heatmaps are read from the catalog, the first time. Series are thinned for drawing only: the
+extremes of every stretch stay, and the page says what was left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.report_figures import Drawing, account_figure, instrument_figure
+from engine.report_heatmap import heatmap_drawing
 from engine.report_text import amount, duration, number, utc
 
 if TYPE_CHECKING:
@@ -81,17 +83,19 @@ def write_report(run_dir: str | Path) -> Path:
     target = Path(run_dir) / "report.html"
     partial = target.with_name(".report.html.partial")
     try:
-        partial.write_text(_page(read_run(run_dir)), encoding="utf-8")
+        partial.write_text(_page(read_run(run_dir), Path(run_dir)), encoding="utf-8")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return target
 
 
-def _page(run: RunData) -> str:
+def _page(run: RunData, run_dir: Path) -> str:
     from plotly.offline import get_plotlyjs
 
     drawings = _drawings(run)
+    heatmaps, missing = _heatmaps(run, run_dir)
+    drawings += heatmaps
     figures = {f"chart{n}": drawing.figure for n, drawing in enumerate(drawings)}
     template = Path(__file__).with_name("report_template.html").read_text(encoding="utf-8")
     # `<` is escaped inside the script, so that no name in the data can end it.
@@ -101,7 +105,8 @@ def _page(run: RunData) -> str:
         subtitle=_escape(_subtitle(run.summary)),
         banner=_banner(run.summary) + _warnings(run.summary),
         cards=_cards(run),
-        charts="".join(_chart(f"chart{n}", drawing) for n, drawing in enumerate(drawings)),
+        charts="".join(_chart(f"chart{n}", drawing) for n, drawing in enumerate(drawings))
+        + _missing(missing),
         statistics="".join(f"<table>{_rows(rows)}</table>" for rows in _statistics(run)),
         provenance=_escape(_provenance_text(run.summary)),
         config=_escape(run.config.rstrip()),
@@ -125,13 +130,47 @@ def _drawings(run: RunData) -> list[Drawing]:
     ]
 
 
-def _definitions(config: str) -> dict[str, Any]:
-    """The instrument definitions of the resolved configuration; none where it cannot be read."""
+def _heatmaps(run: RunData, run_dir: Path) -> tuple[list[Drawing], list[str]]:
+    """The heatmap of each instrument, and of those without one the reasons."""
+    import pyarrow.compute as pc
+
+    drawings, missing = [], []
+    config = _config(run.config)
+    for name in _distinct(run.equity, "instrument"):
+        equity = run.equity.filter(pc.equal(run.equity.column("instrument"), name))
+        fills = run.fills.filter(pc.equal(run.fills.column("instrument"), name))
+        mids = np.asarray(equity.column("mid").to_numpy(zero_copy_only=False), np.float64)
+        found = heatmap_drawing(run_dir, run.summary, config, name, mids, fills)
+        if isinstance(found, str):
+            missing.append(found)
+        else:
+            drawings.append(found)
+    return drawings, missing
+
+
+def _missing(reasons: list[str]) -> str:
+    """What stands in the place of heatmaps that there are not."""
+    if not reasons:
+        return ""
+    lines = "".join(f'<p class="soft">{_escape(reason)}</p>' for reason in reasons)
+    return f"<h2>Without a heatmap</h2>{lines}"
+
+
+def _config(text: str) -> dict[str, Any]:
+    """The resolved configuration; empty where it cannot be read."""
     import yaml
 
     try:
-        return dict(yaml.safe_load(config)["instrument"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        return dict(yaml.safe_load(text))
+    except (yaml.YAMLError, TypeError, ValueError):
+        return {}
+
+
+def _definitions(config: str) -> dict[str, Any]:
+    """The instrument definitions of the resolved configuration; none where it cannot be read."""
+    try:
+        return dict(_config(config)["instrument"])
+    except (KeyError, TypeError, ValueError):
         return {}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Drawing", "account_figure", "instrument_figure", "thin_line"]
+__all__ = ["Drawing", "account_figure", "instrument_figure", "packed", "thin_line"]
 
 _LINE_POINTS_MAX = 3_000
 _MARKERS_MAX = 5_000
@@ -112,9 +112,9 @@ def _marks(fills: pa.Table, side: str, liquidity: str) -> dict[str, Any] | None:
         "type": "scattergl" if len(drawn) > 1_000 else "scatter",
         "mode": "markers",
         "name": f"{side.capitalize()}, {liquidity}",
-        "x": _packed(_ints(rows, "ts_event_ns")[drawn] / 1e6),
-        "y": _packed(_floats(rows, "px")[drawn]),
-        "customdata": _packed(_floats(rows, "qty")[drawn]),
+        "x": packed(_ints(rows, "ts_event_ns")[drawn] / 1e6),
+        "y": packed(_floats(rows, "px")[drawn]),
+        "customdata": packed(_floats(rows, "qty")[drawn]),
         "hovertemplate": "%{y} × %{customdata}",
         "marker": {
             "symbol": _SYMBOLS[side] + ("-open" if hollow else ""),
@@ -135,8 +135,8 @@ def _line(times: Ints, values: Floats, name: str, color: str, axis: str) -> dict
         # A single point has no line; without a marker it could not be seen.
         "mode": "lines" if len(drawn) > 1 else "markers",
         "name": name,
-        "x": _packed(times[drawn] / 1e6),
-        "y": _packed(values[drawn]),
+        "x": packed(times[drawn] / 1e6),
+        "y": packed(values[drawn]),
         "line": {"color": color, "width": 1.4},
         "marker": {"color": color},
         "xaxis": "x",
@@ -203,9 +203,11 @@ def _last_of_each_time(times: Ints, values: Floats) -> tuple[Ints, Floats]:
     return times[last], values[last]
 
 
-def _packed(values: Floats) -> dict[str, str]:
+def packed(values: Floats, dtype: str = "f8") -> dict[str, str]:
     """Numbers as plotly's typed array: half the size of text, and NaN stays a gap in a line."""
-    return {"dtype": "f8", "bdata": base64.b64encode(values.astype("<f8").tobytes()).decode()}
+    bdata = base64.b64encode(values.astype(f"<{dtype}").tobytes()).decode()
+    shape = {"shape": ", ".join(map(str, values.shape))} if values.ndim > 1 else {}
+    return {"dtype": dtype, "bdata": bdata, **shape}
 
 
 def _with(unit: str, name: str) -> str:

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from engine._core import Cob, Trade
+    from engine._core import Bar, Chart, Cob, Flow, Pivot, Sweep, Trade
     from engine.instruments import Instrument
+    from engine.strategy import Timer
 
     Put = Callable[[pl.DataFrame], None]
     Time = str | int | None
 
-__all__ = ["cob", "trades"]
+__all__ = ["bars", "cob", "flow", "pivots", "sweeps", "trades"]
 
 CHUNK_ROWS = 4_096
 """Rows of a frame; the last may have fewer."""
@@ -78,6 +79,101 @@ def cob(
         return _CobRecorder(put, name, every_ns, bucket, members)
 
     return _run(source, ids, ("depth",), recorder, start, end, config)
+
+
+def flow(
+    catalog: Catalog | str | Path,
+    target: str | Sequence[str] | Mapping[str, float],
+    *,
+    every: str | int = "1s",
+    start: Time = None,
+    end: Time = None,
+    config: CobConfig | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Order flow on the multiples of `every`, from the first row on.
+
+    `target` is an instrument's id (its own units) or a group as in `cob` (base units). Columns:
+    `ts_ns` (our clock), `buy_volume`, `sell_volume`, `ratio` (arrays of the windows 1, 5, 15 and
+    60 s), `buy_trades`, `sell_trades` (uint64, 4), `cvd`, `session_cvd`. See `engine.Flow`.
+    """
+    source = _as_catalog(catalog)
+    config = CobConfig() if config is None else config
+    name, members, ids = _members(source, target, config)
+    every_ns = duration_ns(every, "every")
+
+    def recorder(put: Put) -> _Recorder:
+        return _FlowRecorder(put, name, every_ns, members)
+
+    return _run(source, ids, ("trades",), recorder, start, end, config)
+
+
+def sweeps(
+    catalog: Catalog | str | Path,
+    instrument: str,
+    *,
+    levels: int = 2,
+    start: Time = None,
+    end: Time = None,
+) -> Iterator[pl.DataFrame]:
+    """Aggressors' orders that traded at `levels` prices or more, when they were over.
+
+    Columns: `ts_known_ns` (our clock when it was over), `ts_event_ns`, `ts_recv_ns` (of the last
+    trade), `side`, `px_first`, `px_last`, `vwap`, `qty`, `trades`, `levels`. See `engine.Sweep`.
+    """
+
+    def recorder(put: Put) -> _Recorder:
+        return _SweepRecorder(put, levels)
+
+    source = _as_catalog(catalog)
+    return _run(source, [instrument], ("trades",), recorder, start, end, CobConfig())
+
+
+def bars(
+    catalog: Catalog | str | Path,
+    instrument: str,
+    interval: str,
+    *,
+    indicators: Sequence[str] = (),
+    start: Time = None,
+    end: Time = None,
+) -> Iterator[pl.DataFrame]:
+    """Complete bars from trades, with indicators on them.
+
+    Columns: `ts_start_ns`, `ts_end_ns` (the venue's clock), `ts_known_ns` (ours, when the bar was
+    complete), `open`, `high`, `low`, `close`, `bar_vwap` (quote units), `volume`, `buy_volume`,
+    `trades`, `is_empty`, and a column for each result of an indicator, null before it has seen
+    enough bars. The names of indicators are those of `engine.Strategy.chart`.
+    """
+
+    def recorder(put: Put) -> _Recorder:
+        return _BarRecorder(put, interval, indicators)
+
+    source = _as_catalog(catalog)
+    return _run(source, [instrument], ("trades",), recorder, start, end, CobConfig())
+
+
+def pivots(
+    catalog: Catalog | str | Path,
+    instrument: str,
+    interval: str,
+    *,
+    k: int = 2,
+    levels: int = 5,
+    start: Time = None,
+    end: Time = None,
+) -> Iterator[pl.DataFrame]:
+    """Pivots of the bars from trades, in the order in which they were confirmed.
+
+    Columns: `level`, `is_high`, `px`, `ts_pivot_ns` (start of the bar, the venue's clock),
+    `ts_confirmed_ns` (ours), `trend` (of the level then: 1, −1, 0, or null). See
+    `engine.Strategy.subscribe_pivots`.
+    """
+
+    def recorder(put: Put) -> _Recorder:
+        return _PivotRecorder(put, interval, k, levels)
+
+    source = _as_catalog(catalog)
+    return _run(source, [instrument], ("trades",), recorder, start, end, CobConfig())
 
 
 def trades(
@@ -262,6 +358,140 @@ class _CobRecorder(_Recorder):
             shares=list(cob.shares.values()),
             crossed=len(crossings),
             crossed_qty=max((crossing.qty for crossing in crossings), default=0.0),
+        )
+
+
+class _FlowRecorder(_Recorder):
+    def __init__(
+        self, put: Put, target: str, every_ns: int, members: dict[str, float] | None
+    ) -> None:
+        super().__init__(put)
+        self._target = target
+        self._every_ns = every_ns
+        self._members = members
+        self._flow: Flow
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        windows, counts = pl.Array(pl.Float64, 4), pl.Array(pl.UInt64, 4)
+        return {
+            "ts_ns": pl.Int64,
+            **dict.fromkeys(("buy_volume", "sell_volume", "ratio"), windows),
+            **dict.fromkeys(("buy_trades", "sell_trades"), counts),
+            **dict.fromkeys(("cvd", "session_cvd"), pl.Float64),
+        }
+
+    def on_start(self) -> None:
+        self._flow = self.flow(self._target, members=self._members)
+        now = self.clock.now_ns
+        first = now - now % self._every_ns + self._every_ns
+        self.set_timer(at=first, every=self._every_ns)
+
+    def on_timer(self, timer: Timer) -> None:
+        flow = self._flow
+        self.write(
+            ts_ns=timer.ts_ns,
+            **{name: getattr(flow, name) for name in list(self.schema())[1:]},
+        )
+
+
+class _SweepRecorder(_Recorder):
+    def __init__(self, put: Put, levels: int) -> None:
+        super().__init__(put)
+        self._levels = levels
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        return {
+            **dict.fromkeys(("ts_known_ns", "ts_event_ns", "ts_recv_ns"), pl.Int64),
+            "side": pl.String,
+            **dict.fromkeys(("px_first", "px_last", "vwap", "qty"), pl.Float64),
+            **dict.fromkeys(("trades", "levels"), pl.UInt32),
+        }
+
+    def on_start(self) -> None:
+        self.subscribe_sweeps(self.instruments[0], self._levels)
+
+    def on_sweep(self, sweep: Sweep) -> None:
+        self.write(
+            ts_known_ns=self.clock.now_ns,
+            **{name: getattr(sweep, name) for name in list(self.schema())[1:]},
+        )
+
+
+class _BarRecorder(_Recorder):
+    def __init__(self, put: Put, interval: str, indicators: Sequence[str]) -> None:
+        super().__init__(put)
+        self._interval = interval
+        self._wanted = indicators
+        self._chart: Chart
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        return {
+            **dict.fromkeys(("ts_start_ns", "ts_end_ns", "ts_known_ns"), pl.Int64),
+            **dict.fromkeys(("open", "high", "low", "close", "bar_vwap"), pl.Float64),
+            **dict.fromkeys(("volume", "buy_volume"), pl.Float64),
+            "trades": pl.UInt32,
+            "is_empty": pl.Boolean,
+            **dict.fromkeys(self._chart.indicators, pl.Float64),
+        }
+
+    def on_start(self) -> None:
+        self._chart = self.subscribe_bars(self.instruments[0], self._interval, self._wanted)
+
+    def on_bar(self, bar: Bar) -> None:
+        self.write(
+            ts_start_ns=bar.ts_start_ns,
+            ts_end_ns=bar.ts_end_ns,
+            ts_known_ns=self.clock.now_ns,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            bar_vwap=bar.vwap,
+            volume=bar.volume,
+            buy_volume=bar.buy_volume,
+            trades=bar.trades,
+            is_empty=bar.is_empty,
+            **self._chart.indicators,
+        )
+
+
+class _PivotRecorder(_Recorder):
+    def __init__(self, put: Put, interval: str, k: int, levels: int) -> None:
+        super().__init__(put)
+        self._interval = interval
+        self._settings = k, levels
+        self._chart: Chart
+
+    def schema(self) -> dict[str, Any]:
+        import polars as pl
+
+        return {
+            "level": pl.UInt8,
+            "is_high": pl.Boolean,
+            "px": pl.Float64,
+            "ts_pivot_ns": pl.Int64,
+            "ts_confirmed_ns": pl.Int64,
+            "trend": pl.Int8,
+        }
+
+    def on_start(self) -> None:
+        k, levels = self._settings
+        self._chart = self.subscribe_pivots(self.instruments[0], self._interval, k=k, levels=levels)
+
+    def on_pivot(self, pivot: Pivot) -> None:
+        self.write(
+            level=pivot.level,
+            is_high=pivot.is_high,
+            px=pivot.px,
+            ts_pivot_ns=pivot.ts_pivot_ns,
+            ts_confirmed_ns=pivot.ts_confirmed_ns,
+            trend=self._chart.trend(pivot.level),
         )
 
 

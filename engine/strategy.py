@@ -19,7 +19,21 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from engine._core import Bar, Book, Cob, CobMember, Fill, Gap, Kernel, Order, Trade
+    from engine._core import (
+        Bar,
+        Book,
+        Chart,
+        Cob,
+        CobMember,
+        Fill,
+        Flow,
+        Gap,
+        Kernel,
+        Order,
+        Pivot,
+        Sweep,
+        Trade,
+    )
     from engine.cob import CobDefinition
     from engine.config import CobConfig
     from engine.instruments import Instrument
@@ -33,6 +47,8 @@ HANDLERS = (
     "on_book",
     "on_trade",
     "on_bar",
+    "on_pivot",
+    "on_sweep",
     "on_cob",
     "on_cob_member",
     "on_timer",
@@ -111,6 +127,12 @@ class Strategy(Generic[C]):
 
     def on_bar(self, bar: Bar) -> None:
         """A complete bar of a subscribed interval."""
+
+    def on_pivot(self, pivot: Pivot) -> None:
+        """A pivot of a subscribed interval is confirmed; its bar lies in the past."""
+
+    def on_sweep(self, sweep: Sweep) -> None:
+        """An aggressor's order that traded at several prices is over."""
 
     def on_cob(self, cob: Cob) -> None:
         """A subscribed consolidated book that has a mid. `cob` is a live view."""
@@ -210,9 +232,82 @@ class Strategy(Generic[C]):
         """Calls `on_trade` on every trade."""
         self._kernel.subscribe_trades(self._market(instrument))
 
-    def subscribe_bars(self, instrument: str, interval: str) -> None:
-        """Calls `on_bar` on every complete bar: 1s, 1m, 5m, 15m, 1h, 4h or 1d."""
+    def subscribe_bars(
+        self, instrument: str, interval: str, indicators: Iterable[str] = ()
+    ) -> Chart:
+        """Calls `on_bar` on every complete bar: 1s, 1m, 5m, 15m, 1h, 4h or 1d.
+
+        Returns the live view; see [`chart`].
+        """
+        view = self.chart(instrument, interval, indicators)
         self._kernel.subscribe_bars(self._market(instrument), interval)
+        return view
+
+    def subscribe_pivots(
+        self, instrument: str, interval: str, *, k: int = 2, levels: int = 5
+    ) -> Chart:
+        """Calls `on_pivot` on every pivot of the bars from now on, when it is confirmed.
+
+        A bar is a level-1 high when its high is above those of the `k` bars before it and not below
+        those of the `k` bars after it, a low likewise; each further level applies the rule to the
+        pivots of the one before (Williams). Returns the live view; see [`chart`]. Raises ValueError
+        where the interval has other settings already.
+        """
+        view = self.chart(instrument, interval)
+        self._kernel.subscribe_pivots(self._market(instrument), interval, k, levels)
+        return view
+
+    def chart(self, instrument: str, interval: str, indicators: Iterable[str] = ()) -> Chart:
+        """The live view of an instrument's bars of an interval, built from the first call on.
+
+        `indicators` are names such as `sma:20`, `ema:50`, `rsi:14`, `macd:12,26,9`, `bbands:20,2`,
+        `atr:14`, `adx:14`, `stoch:5,3,3`, `obv` and `vwap`; they see the bars from now on. In
+        `on_bar` the view holds the bar and its indicators already.
+        """
+        key = (instrument, interval)
+        if key not in self._charts:
+            self._charts[key] = self._kernel.chart(self._market(instrument), interval)
+        view = self._charts[key]
+        for name in indicators:
+            view.add_indicator(name)
+        return view
+
+    def flow(
+        self,
+        target: str,
+        *,
+        bucket: Number | None = None,
+        members: Iterable[str] | Mapping[str, float] | None = None,
+    ) -> Flow:
+        """The live view of aggressive buying and selling, summed up from the first call on.
+
+        `target` is an instrument's id (its own units of quantity) or a group as in [`cob`] (units
+        of the base asset, times each member's weight). `bucket` is the bucket size of the volume
+        profile in quote units; without it the configured one of the base asset.
+        """
+        from engine.cob import definition
+
+        wanted = definition(target, self._definitions, self._cob_config, bucket, members)
+        in_base = target not in self._markets
+        weights = [(self._market(name), weight) for name, weight in wanted.members.items()]
+        return self._kernel.flow(target, weights, wanted.bucket, in_base)
+
+    def subscribe_sweeps(self, instrument: str, levels: int = 2) -> None:
+        """Calls `on_sweep` for every aggressor's order that traded at `levels` prices or more, when
+        it is over: with the next trade, or after 100 to 200 ms without one.
+        """
+        self._kernel.subscribe_sweeps(self._market(instrument), levels)
+
+    def keep_ticks(self, instrument: str) -> None:
+        """Keeps the raw ticks of an instrument from now on: see [`ticks`]."""
+        self._kernel.keep_ticks(self._market(instrument))
+
+    def ticks(self, instrument: str) -> np.ndarray[Any, np.dtype[np.void]]:
+        """Trades and changes of best bid and ask (kind 5) of the last 30 minutes since
+        [`keep_ticks`], as a new array of `engine.EVENT_DTYPE` in order of receipt: at most
+        1,048,576 rows, 58 MB; where there were more the oldest are gone.
+        """
+        return self._kernel.ticks(self._market(instrument))
 
     def set_timer(
         self,
@@ -326,6 +421,7 @@ class Strategy(Generic[C]):
         self._definitions = list(instruments)
         self._markets = {instrument.id: index for index, instrument in enumerate(instruments)}
         self._cob_config = cob
+        self._charts: dict[tuple[str, str], Chart] = {}
         self._cobs: dict[str, tuple[Cob, CobDefinition]] = {}
         self._seed = seed
         self.clock = Clock(kernel)

@@ -424,7 +424,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 
 def test_unknown_formats_and_options_are_answered(tmp_path: Path) -> None:
-    assert formats() == ["binance", "binance_exchange_info"]
+    assert {"binance", "binance_exchange_info"} <= set(formats())
     with pytest.raises(ConfigError, match="format: expected one of binance, .*binance"):
         run_import("binanse", ["x"], PERP, str(tmp_path))
     with pytest.raises(ConfigError, match="max_broken_share: expected a share from 0 to 1"):

@@ -57,7 +57,8 @@ def test_the_wheel_carries_configuration_strategies_and_types(wheel):
         for folder in ("engine", "strategies")
         for path in (ROOT / folder).rglob("*.py")
     }
-    wanted = {"engine/py.typed", "engine/_core.pyi", "engine/report_template.html"}
+    templates = {"engine/report_template.html", "engine/heatmap_template.html"}
+    wanted = {"engine/py.typed", "engine/_core.pyi", *templates}
     assert configuration | python | wanted <= names
     assert "abi3" in wheel.name
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

@@ -101,6 +101,25 @@ class BenchKeys:
     seconds: int = _key(60, "simulated seconds where testnet data is used")
 
 
+@dataclass
+class HeatmapKeys:
+    """Keys of `cobalt heatmap`."""
+
+    path: str = _key("", "file to write: a name that ends in .png or .html")
+    instrument: list[str] = field(
+        default_factory=list, metadata={"help": "id, or [a,b] for their books as one"}
+    )
+    group: str | None = _key(None, "a group, such as BTC, instead of instruments")
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    kind: str = _key("total", "total, bid, ask or imbalance")
+    bucket: str | None = _key(None, "bucket size in quote units; null: the group's own")
+    start: str | None = _key(None, "first receive time: ISO-8601 (UTC) or ns since the epoch")
+    end: str | None = _key(None, "receive time to stop before")
+    interval: str | None = _key(None, "bars of the pivots, 1s to 1d; null: by the range")
+    aggregate: str = _key("last", "last (the book when a column begins) or mean")
+    output: str = _key("text", "text or json")
+
+
 @dataclass(frozen=True)
 class Command:
     """A command: what it does in a line, its keys, examples, and the function that runs it."""
@@ -257,6 +276,13 @@ def _bench(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _heatmap(arguments: Sequence[str]) -> int:
+    # Loaded when it runs: the other commands do without polars.
+    from engine.cli import heatmap
+
+    return heatmap.run(parse_arguments(HeatmapKeys, arguments))
+
+
 def _backtest(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without Hydra.
     from engine.cli import backtest
@@ -321,5 +347,14 @@ COMMANDS = {
         BenchKeys,
         ("cobalt bench", "cobalt bench output=json"),
         _bench,
+    ),
+    "heatmap": Command(
+        "price × time depth with trades and pivots, as PNG or HTML",
+        HeatmapKeys,
+        (
+            "cobalt heatmap instrument=BTCUSDT-PERP.BINANCE path=heatmap.html",
+            "cobalt heatmap group=BTC bucket=5 start=2024-08-08T23:55 path=heatmap.png",
+        ),
+        _heatmap,
     ),
 }

@@ -33,6 +33,8 @@ OPTIONAL = {"buy_volume": "buy_volume_lots", "trades": "trades", "value": "value
 _VALUE_STEP = "0.00000001"
 _TS_MIN_NS = 1_230_768_000_000_000_000  # 2009: before the first block there was nothing to trade.
 _TS_MAX_NS = 4_102_444_800_000_000_000  # 2100.
+_REASONS_KEPT = 100
+_FIRST = np.array([0])
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,17 @@ class Candles:
             self.rounded[mask],
         )
 
-    def equal(self, at: int, other: Candles, other_at: int) -> bool:
-        """Whether one candle here is one of `other`, in all that is known of it."""
-        if self.ts_ns[at] != other.ts_ns[other_at]:
-            return False
-        return all(
-            values[at] == other.columns[name][other_at] for name, values in self.columns.items()
-        ) and all(known[at] == other.known[name][other_at] for name, known in self.known.items())
+    def repeats(self, before: Candles | None) -> Mask:
+        """Which candles equal the one right before them in all that is known; `before` holds the
+        one before the first.
+        """
+        rows = [self.ts_ns, *self.columns.values(), *self.known.values()]
+        same = np.ones(len(self), np.bool_)
+        for values in rows:
+            same[1:] &= values[1:] == values[:-1]
+        if len(self):
+            same[0] = before is not None and before.table().equals(self.only(_FIRST).table())
+        return same
 
     def table(self) -> Any:
         """The candles as the catalog keeps them, a pyarrow table."""
@@ -114,9 +120,11 @@ class CandleReader:
             raise self._wrong_type("ts", error) from error
 
     def candles(self, batch: Batch) -> tuple[Candles, dict[int, str]]:
-        """The sound candles of a batch, and why each other row is none. `rates` counts rows that
-        have an open and zeros for the rest, as files of rates do; `without_volume` those whose
-        volume is 0, and `moved_without_volume` those of them with a high that is not the low.
+        """The sound candles of a batch, and why the first of the other rows are none.
+
+        `rates` counts rows that have an open and zeros for the rest, as files of rates do;
+        `without_volume` those whose volume is 0, and `moved_without_volume` those of them with a
+        high that is not the low.
         """
         reasons: dict[int, str] = {}
         ok = np.ones(batch.rows, np.bool_)
@@ -196,7 +204,7 @@ class CandleReader:
     ) -> None:
         """Takes out of `ok` what is not sound, with the reason."""
         column = batch.columns[self._columns[name]]
-        for at in np.flatnonzero(ok & ~sound).tolist():
+        for at in np.flatnonzero(ok & ~sound)[:_REASONS_KEPT].tolist():
             reasons[at] = f"{self._columns[name]}: expected {expected}, found {shown(column[at])}"
         ok &= sound
 

@@ -217,11 +217,11 @@ class _Import:
         done = 0
         for path in sorted(paths, key=self._first_time):
             rows, broken = self.rows, self.broken
-            table = self._open(path)
-            reader, fields = self._reader(path, table)
-            for batch in table.batches:
-                self._take(reader, path, batch, writer)
-                self._request.progress("import", done + table.bytes_done(), total)
+            with contextlib.closing(self._open(path)) as table:
+                reader, fields = self._reader(path, table)
+                for batch in table.batches:
+                    self._take(reader, path, batch, writer)
+                    self._request.progress("import", done + table.bytes_done(), total)
             self._rates += reader.rates
             self._without_volume += reader.without_volume
             self._moved_without_volume += reader.moved_without_volume
@@ -243,10 +243,9 @@ class _Import:
 
     def _first_time(self, path: Path) -> tuple[int, str]:
         """Where a file stands among others: a look at its first batch."""
-        table = self._open(path)
-        reader, _ = self._reader(path, table)
-        with contextlib.closing(table.batches) as batches:
-            for batch in batches:
+        with contextlib.closing(self._open(path)) as table:
+            reader, _ = self._reader(path, table)
+            for batch in table.batches:
                 times, ok = reader.times(batch)
                 if ok.any():
                     return int(times[ok][0]), path.name
@@ -261,7 +260,7 @@ class _Import:
     def _take(self, reader: CandleReader, path: Path, batch: Batch, writer: CatalogWriter) -> None:
         self.rows += batch.rows
         candles, reasons = reader.candles(batch)
-        self._break(path, batch, reasons)
+        self._break(path, batch, batch.rows - len(candles), reasons)
         candles = self._in_order(path, batch, candles)
         if not len(candles):
             return
@@ -275,8 +274,8 @@ class _Import:
             self.first_ns = int(candles.ts_ns[0]) if self.first_ns is None else self.first_ns
             self.last_ns = int(candles.ts_ns[-1])
 
-    def _break(self, path: Path, batch: Batch, reasons: dict[int, str]) -> None:
-        self.broken += len(reasons)
+    def _break(self, path: Path, batch: Batch, count: int, reasons: dict[int, str]) -> None:
+        self.broken += count
         for at in sorted(reasons)[: _BROKEN_KEPT - len(self.broken_first)]:
             text = ",".join(str(shown(column[at])) for column in batch.columns.values())
             line = BrokenLine(path.name, batch.line(at), reasons[at], text[:200])
@@ -288,18 +287,17 @@ class _Import:
         last = _NEVER if before is None else int(before.ts_ns[0])
         latest = np.maximum.accumulate(np.concatenate([[last], candles.ts_ns]))[:-1]
         late = candles.ts_ns <= latest
+        repeats = candles.repeats(before)
+        self.counts["duplicates"] += int(repeats.sum())
+        wrong = np.flatnonzero(late & ~repeats)
         reasons: dict[int, str] = {}
-        for at in np.flatnonzero(late).tolist():
-            twin, twin_at = (before, 0) if at == 0 else (candles, at - 1)
-            if twin is not None and candles.equal(at, twin, twin_at):
-                self.counts["duplicates"] += 1
-                continue
+        for at in wrong[:_BROKEN_KEPT].tolist():
             same = candles.ts_ns[at] == latest[at]
             what = "another candle of" if same else "time goes back to"
             reasons[int(candles.row[at])] = f"{what} {utc(candles.ts_ns[at])}" + (
                 "" if same else f" from {utc(latest[at])}"
             )
-        self._break(path, batch, reasons)
+        self._break(path, batch, len(wrong), reasons)
         kept = candles.only(~late)
         if len(kept):
             self._before = kept.only(np.array([len(kept) - 1]))
@@ -463,6 +461,9 @@ class _Import:
 
 def _fields(path: Path, names: list[str], layout: CandleLayout) -> dict[str, str]:
     """The column of each field: the one that the layout names, else one of the usual names."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ImportFailed(f"{path}: expected each column once, found {twice[0]} twice")
     fields = dict(layout.columns)
     by_lower = {name.lower(): name for name in reversed(names)}
     for name in _FIELDS:

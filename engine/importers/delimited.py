@@ -7,9 +7,10 @@ swallow the lines behind it. What one line costs is bounded too: one beyond 1 Mi
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from engine.importers.report import BrokenLine, ImportFailed
 from engine.importers.tables import Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["RATIO_MAX", "Block", "CsvFile", "Tally", "ratio_max", "text_steps"]
+__all__ = [
+    "RATIO_MAX",
+    "Block",
+    "Counted",
+    "CsvFile",
+    "Tally",
+    "Timed",
+    "ratio_max",
+    "text_steps",
+    "with_next",
+]
 
 _BLOCK_BYTES = 4 << 20
 _LINE_BYTES_MAX = 1 << 20
@@ -77,6 +88,11 @@ class Tally:
         if len(self.broken_first) < _BROKEN_KEPT:
             self.broken_first.append(BrokenLine(file, line, reason, text[:_SHOWN_CHARS]))
 
+    def sort(self, files: Sequence[str]) -> None:
+        """Puts the broken lines into the order of these files and their lines."""
+        place = {name: at for at, name in enumerate(files)}
+        self.broken_first.sort(key=lambda line: (place.get(line.file, len(place)), line.line))
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -87,10 +103,13 @@ class Counted:
     rounded: Mask
 
 
-def text_steps(column: Any, step: str, *, nearest_places: int | None = None) -> Counted:
+def text_steps(
+    column: Any, step: str, *, nearest_places: int | None = None, exponents: bool = False
+) -> Counted:
     """An Arrow array of decimal texts (binary or string, no nulls) as exact counts of `step`, by
     the core's one function for that. With `nearest_places` a text of at most so many decimal places
-    that is no multiple is taken for the nearest one, but never for 0.
+    that is no multiple is taken for the nearest one, but never for 0; with `exponents` 1e-7 is read
+    as 0.0000001.
     """
     import pyarrow as pa
 
@@ -100,7 +119,28 @@ def text_steps(column: Any, step: str, *, nearest_places: int | None = None) -> 
     offsets = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1]
     data = np.empty(0, np.uint8) if content is None else np.frombuffer(content, np.uint8)
     values, bad, _, rounded = _core.decimal_steps(offsets, data, step, nearest_places)
-    return Counted(values, ~_mask(len(values), bad), _mask(len(values), rounded))
+    counted = Counted(values, ~_mask(len(values), bad), _mask(len(values), rounded))
+    if exponents and len(bad):
+        _take_exponents(counted, column, bad, step, nearest_places)
+    return counted
+
+
+_EXPONENT = re.compile(rb"[0-9]+(\.[0-9]+)?[eE][-+]?[0-9]{1,2}")
+
+
+def _take_exponents(
+    counted: Counted, column: Any, bad: Integers, step: str, nearest_places: int | None
+) -> None:
+    """Counts the texts with an exponent, which languages print for numbers near 0."""
+    import pyarrow as pa
+
+    texts = [bytes(text) for text in column.take(pa.array(bad)).cast(pa.binary()).to_pylist()]
+    found = [at for at, text in enumerate(texts) if _EXPONENT.fullmatch(text)]
+    plain = [format(Decimal(texts[at].decode()), "f").encode() for at in found]
+    again = text_steps(pa.array(plain, pa.binary()), step, nearest_places=nearest_places)
+    rows = bad[found]
+    counted.values[rows], counted.ok[rows] = again.values, again.ok
+    counted.rounded[rows] = again.rounded
 
 
 def _mask(rows: int, at: Integers) -> Mask:
@@ -114,8 +154,17 @@ class Block:
     whose text cannot be used is `ok` no more, and the tally has its first reason.
     """
 
-    def __init__(self, name: str, columns: dict[str, Any], lines: Integers, tally: Tally) -> None:
+    def __init__(
+        self,
+        name: str,
+        columns: dict[str, Any],
+        lines: Integers,
+        tally: Tally,
+        *,
+        exponents: bool = False,
+    ) -> None:
         self.file = name
+        self._exponents = exponents
         self.lines = lines
         self.ok = np.ones(len(lines), np.bool_)
         self._columns = columns
@@ -166,7 +215,7 @@ class Block:
 
     def prices(self, name: str, tick: str, *, blank: bool = False) -> Integers:
         """Prices in ticks, above 0; with `blank` an empty or zero cell is 0."""
-        counted = text_steps(self._columns[name], tick)
+        counted = text_steps(self._columns[name], tick, exponents=self._exponents)
         sound = counted.ok & (counted.values >= (0 if blank else 1))
         if blank:
             sound |= self.blank(name)
@@ -185,7 +234,9 @@ class Block:
         """Quantities in lots, at least `least`; with `blank` an empty cell is 0. What is taken to
         the nearest lot is counted as `quantities_rounded`.
         """
-        counted = text_steps(self._columns[name], lot, nearest_places=nearest_places)
+        counted = text_steps(
+            self._columns[name], lot, nearest_places=nearest_places, exponents=self._exponents
+        )
         sound = counted.ok & (counted.values >= least)
         if blank:
             sound |= self.blank(name)
@@ -194,19 +245,23 @@ class Block:
         self._tally.counts["quantities_rounded"] += int((counted.rounded & self.ok).sum())
         return counted.values
 
-    def ids(self, name: str) -> Integers:
-        """Whole numbers from 0 to 2^63 - 1."""
+    def whole_numbers(self, name: str) -> Integers:
+        """Whole numbers from 0 to 2^63 - 1; 0 in rows that are broken for having none."""
         counted = text_steps(self._columns[name], "1")
-        self.expect(name, counted.ok & (counted.values >= 0), "a whole number from 0 to 2^63 - 1")
-        return counted.values
+        sound = counted.ok & (counted.values >= 0)
+        self.expect(name, sound, "a whole number from 0 to 2^63 - 1")
+        return np.where(sound, counted.values, 0)
 
     def times(self, name: str, unit_ns: int, unit: str) -> Integers:
         """Times in ns, from 2009 to 2100, from whole numbers of a unit."""
         counted = text_steps(self._columns[name], "1")
-        sound = counted.ok & (counted.values >= _TS_MIN_NS // unit_ns)
-        sound &= counted.values < _TS_MAX_NS // unit_ns
+        return self.times_of(name, np.where(counted.ok, counted.values, 0), unit_ns, unit)
+
+    def times_of(self, name: str, numbers: Integers, unit_ns: int, unit: str) -> Integers:
+        """As `times`, from numbers that stand for those of the column."""
+        sound = (numbers >= _TS_MIN_NS // unit_ns) & (numbers < _TS_MAX_NS // unit_ns)
         self.expect(name, sound, f"a time from 2009 to 2100 in {unit}")
-        return np.where(sound, counted.values, 0) * unit_ns
+        return np.where(sound, numbers, 0) * unit_ns
 
     def choices(self, name: str, texts: Sequence[str], expected: str | None = None) -> Integers:
         """The place of each cell among `texts`; any other text breaks its row."""
@@ -239,15 +294,37 @@ class Block:
         self.expect(name, sound, "a time that does not go back, nor ahead of the lines behind it,")
         return int(ts_ns[self.ok].max(initial=last_ns))
 
-    def other_symbols(self, name: str) -> None:
-        """Counts the texts of broken rows as other instruments."""
+    def count_others(self, name: str) -> None:
+        """Counts the texts of a column in rows that are broken already, as other instruments."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         if self.ok.all():
             return
-        for item in pc.value_counts(self._columns[name].filter(~self.ok)).to_pylist():
+        for item in pc.value_counts(self._columns[name].filter(pa.array(~self.ok))).to_pylist():
             shown = item["values"].decode(errors="replace")[:40]
             self._tally.other_symbols[shown] += item["counts"]
+
+    def repeats(self, names: Sequence[str], before: Sequence[str] | None) -> Mask:
+        """Which rows have in these columns what the row before has; `before` holds the cells of the
+        last row of the block before.
+        """
+        import pyarrow.compute as pc
+
+        same = np.ones(len(self), np.bool_)
+        if len(self):
+            same[0] = before is not None and all(
+                self.text(name, 0) == text for name, text in zip(names, before, strict=True)
+            )
+        for name in names:
+            column = self._columns[name]
+            equal = pc.equal(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
+            same[1:] &= equal.to_numpy(zero_copy_only=False)
+        return same
+
+    def leave_out(self, rows: Mask) -> None:
+        """Takes rows out of use without breaking them."""
+        self.ok &= ~rows
 
 
 def _in_order(ts_ns: Integers, last_ns: int, next_ns: int | None) -> Mask:
@@ -257,20 +334,34 @@ def _in_order(ts_ns: Integers, last_ns: int, next_ns: int | None) -> Mask:
     if _steady(around).all():
         return fits[: len(ts_ns)]
     # Runs of times without a step of more than a second either way, one judged after the other.
-    starts = np.flatnonzero(np.abs(np.diff(around)) > _SECOND_NS) + 1
-    bounds = [*starts.tolist(), len(around)]
-    latest = int(around[: bounds[0]].max())
-    for at, (start, end) in enumerate(pairwise(bounds)):
-        first = int(around[start])
-        behind = int(around[end]) if at + 1 < len(starts) else None
-        back = first < latest - _SECOND_NS
-        ahead = behind is not None and latest <= behind < first - _SECOND_NS
-        if back or (ahead and end - start < _AHEAD_ROWS_MAX):
+    starts = (np.flatnonzero(np.abs(np.diff(around)) > _SECOND_NS) + 1).tolist()
+    ends = [*starts[1:], len(around)]
+    latest = int(around[: starts[0]].max()) if starts else last_ns
+    for at, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if around[start] < latest - _SECOND_NS or _is_ahead(around, starts[at:], latest):
             fits[start:end] = False
         else:
             latest = max(latest, int(around[start:end].max()))
     fits &= _steady(np.where(fits, around, 0))
     return fits[1 : len(ts_ns) + 1]
+
+
+def _is_ahead(around: Integers, starts: Sequence[int], latest: int) -> bool:
+    """Whether the first of these runs of times lies ahead of both neighbours, so that it is at
+    fault and not the run behind it: the longer of the two is right, else the one that fits what
+    comes then.
+    """
+    if len(starts) < 2 or starts[1] - starts[0] > _AHEAD_ROWS_MAX:
+        return False
+    first, behind = int(around[starts[0]]), int(around[starts[1]])
+    if not latest <= behind < first - _SECOND_NS:
+        return False
+    if len(starts) == 2:
+        return True
+    rows, rows_behind = starts[1] - starts[0], starts[2] - starts[1]
+    if rows != rows_behind:
+        return rows < rows_behind
+    return bool(around[starts[2]] < first - _SECOND_NS)
 
 
 def _steady(ts_ns: Integers) -> Mask:
@@ -283,15 +374,45 @@ def _steady(ts_ns: Integers) -> Mask:
 _AHEAD_ROWS_MAX = 16
 
 
+def with_next(blocks: Iterable[Timed]) -> Iterator[tuple[Timed, int | None]]:
+    """Each block with the first receive time behind it, which tells what is ahead of its time."""
+    held: Timed | None = None
+    for timed in blocks:
+        if held is not None:
+            yield held, timed.first_ns
+        held = timed
+    if held is not None:
+        yield held, None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A block whose times are known, in ns."""
+
+    block: Block
+    ts_event_ns: Integers
+    ts_recv_ns: Integers
+
+    @property
+    def first_ns(self) -> int | None:
+        """The first receive time of a row that is in use."""
+        times = self.ts_recv_ns[self.block.ok]
+        return int(times[0]) if len(times) else None
+
+
 class CsvFile:
     """A file of comma-separated lines: plain, gzip, xz, zstd or a zip of one member, which its
-    first bytes tell. `first` holds the cells of its first line.
+    first bytes tell. `first` holds the cells of its first line; `exponents` says that numbers may
+    be written as 1e-7.
 
     Raises `ImportFailed` for a file that is empty or holds no text.
     """
 
-    def __init__(self, path: Path, tally: Tally, *, ratio_max: int = RATIO_MAX) -> None:
+    def __init__(
+        self, path: Path, tally: Tally, *, ratio_max: int = RATIO_MAX, exponents: bool = False
+    ) -> None:
         self.path = path
+        self._exponents = exponents
         self._tally = tally
         if path.stat().st_size == 0:
             raise ImportFailed(f"{path}: the file is empty; nothing was imported")
@@ -408,7 +529,7 @@ class CsvFile:
         columns = {
             name: column.combine_chunks() for name, column in zip(names, table.columns, strict=True)
         }
-        return Block(self.path.name, columns, lines, self._tally)
+        return Block(self.path.name, columns, lines, self._tally, exponents=self._exponents)
 
     def _cleaned(self, text: bytes, first: int) -> tuple[bytes, Integers]:
         """The lines that are text, and their numbers; blank ones are left out, others told."""

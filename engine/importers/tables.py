@@ -1,4 +1,4 @@
-"""Vendor tables as batches of columns, in bounded memory: CSV (plain, gzip, xz, zstd, zip), Parquet.
+"""Vendor tables as batches of columns in bounded memory: CSV (plain, gzip, xz, zstd, zip), Parquet.
 
 What is compressed is unpacked as it is read, a block at a time. Where the compressed data ends too
 early or is damaged, the rows before that are good and the damage is told.
@@ -31,11 +31,15 @@ _RATIO_MAX = 1_000
 _RATIO_FROM_BYTES = 64 << 20
 _DELIMITERS = b",;\t"
 _PARQUET = b"PAR1"
+_PACKED = 1 << 16
+_XZ_MEMORY_MAX = 256 << 20
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns by name, pyarrow arrays of one length, and where each row stands in its file."""
+    """Columns by name, pyarrow arrays of one length, and the line of each row in its file (of lines
+    that hold something; Parquet: the row).
+    """
 
     columns: dict[str, Any]
     rows: int
@@ -51,6 +55,7 @@ class Table:
     names: list[str]
     batches: Generator[Batch, None, None]
     bytes_done: Callable[[], int]
+    close: Callable[[], None]
     broken: list[tuple[int, str, str]] = field(default_factory=list)
     broken_count: int = 0
     damage: str | None = None
@@ -86,6 +91,7 @@ def _open_parquet(path: Path) -> Table:
     unpacked = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     _check_ratio(path, size, unpacked)
     if metadata.num_rows == 0:
+        file.close()
         raise ImportFailed(f"{path}: the file has no rows; nothing was imported")
     names = file.schema_arrow.names
     done = 0
@@ -103,7 +109,7 @@ def _open_parquet(path: Path) -> Table:
                 f"{path}: damaged after row {done:,}: {_first_line(error)}; nothing was imported"
             ) from error
 
-    return Table(names, batches(), lambda: size * done // metadata.num_rows)
+    return Table(names, batches(), lambda: size * done // metadata.num_rows, file.close)
 
 
 def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table:
@@ -111,38 +117,21 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
     from pyarrow import csv
 
     stream = Unpacked(path)
-    first = stream.peek_line(skip_lines)
-    if not first.strip():
+    try:
+        found, has_header, delimiter = _csv_head(path, stream, names, skip_lines)
+    except BaseException:
         stream.close()
-        why = f" ({stream.damage})" if stream.damage else ""
-        raise ImportFailed(f"{path}: expected CSV or Parquet, found no line of text{why}")
-    if b"\0" in first:
-        stream.close()
-        raise ImportFailed(f"{path}: expected CSV or Parquet, found binary data")
-    delimiter = max(_DELIMITERS, key=first.count)
-    cells = [cell.strip().strip(b'"') for cell in first.split(bytes([delimiter]))]
-    has_header = not _is_number(cells[0])
-    if has_header:
-        found = [cell.decode("utf-8", "replace") for cell in cells]
-    elif names is None:
-        stream.close()
-        raise ImportFailed(
-            f"{path}: expected a first line with the names of the columns, found"
-            f" '{first[:80].decode(errors='replace')}'; name them with options.columns=[a,b,c]"
-        )
-    else:
-        found = list(names)
+        raise
     skipped: list[int] = []
     before = skip_lines + has_header
 
     def invalid(row: Any) -> str:
-        text = row.text or ""
-        skipped.append((row.number or 0) + skip_lines)
-        if text.strip():
-            table.broken_count += 1
-            if len(table.broken) < _BROKEN_KEPT:
-                reason = f"expected {row.expected_columns} columns, found {row.actual_columns}"
-                table.broken.append((skipped[-1], reason, text[:200]))
+        line = (row.number or 0) + skip_lines
+        if len(table.broken) < _BROKEN_KEPT:
+            skipped.append(line)
+            reason = f"expected {row.expected_columns} columns, found {row.actual_columns}"
+            table.broken.append((line, reason, (row.text or "")[:200]))
+        table.broken_count += 1
         return "skip"
 
     def batches() -> Generator[Batch, None, None]:
@@ -159,7 +148,6 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
                 csv.ParseOptions(
                     delimiter=chr(delimiter),
                     invalid_row_handler=invalid,
-                    ignore_empty_lines=False,
                 ),
                 csv.ConvertOptions(
                     column_types=dict.fromkeys(found, pa.binary()), strings_can_be_null=False
@@ -175,12 +163,33 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
             raise ImportFailed(
                 f"{path}: not CSV after row {done:,}: {_first_line(error)}; nothing was imported"
             ) from error
-        finally:
-            stream.close()
         table.damage = stream.damage
 
-    table = Table(found, batches(), stream.bytes_done)
+    table = Table(found, batches(), stream.bytes_done, stream.close)
     return table
+
+
+def _csv_head(
+    path: Path, stream: Unpacked, names: Sequence[str] | None, skip_lines: int
+) -> tuple[list[str], bool, int]:
+    """The names of the columns, whether the first line has them, and what stands between cells."""
+    first = stream.peek_line(skip_lines)
+    if not first.strip():
+        why = f" ({stream.damage})" if stream.damage else ""
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found no line of text{why}")
+    if b"\0" in first:
+        raise ImportFailed(f"{path}: expected CSV or Parquet, found binary data")
+    first = first.removeprefix(b"\xef\xbb\xbf")
+    delimiter = max(_DELIMITERS, key=first.count)
+    cells = [cell.strip().strip(b'"') for cell in first.split(bytes([delimiter]))]
+    if not _is_number(cells[0]):
+        return [cell.decode("utf-8", "replace") for cell in cells], True, delimiter
+    if names is None:
+        raise ImportFailed(
+            f"{path}: expected a first line with the names of the columns, found"
+            f" '{first[:80].decode(errors='replace')}'; name them with options.columns=[a,b,c]"
+        )
+    return list(names), False, delimiter
 
 
 class _Lines:
@@ -211,9 +220,13 @@ class Unpacked(io.RawIOBase):
         self._ratio_max = ratio_max
         self._option = option
         self._file = path.open("rb")
-        head = self._file.read(8)
-        self._file.seek(0)
-        text = _unpacker(path, self._file, head)
+        try:
+            head = self._file.read(8)
+            self._file.seek(0)
+            text = _unpacker(path, self._file, head)
+        except BaseException:
+            self._file.close()
+            raise
         self._read = getattr(text, "read1", text.read)
         self._ahead = b""
         self._given = 0
@@ -275,13 +288,40 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
+class _Members:
+    """The text of gzip or xz members, one after the other, to the last byte before any damage."""
+
+    def __init__(self, file: Any, begin: Callable[[], Any]) -> None:
+        self._file = file
+        self._begin = begin
+        self._member = begin()
+        self._packed = b""
+
+    def read(self, size: int) -> bytes:
+        """The next text, at most `size` bytes; raises where the data is damaged or ends early."""
+        while True:
+            if self._member.eof:
+                # Zeros may stand behind the last member.
+                self._packed = self._member.unused_data.lstrip(b"\0") or self._file.read(_PACKED)
+                if not self._packed.strip(b"\0"):
+                    return b""
+                self._member = self._begin()
+            elif not self._packed and getattr(self._member, "needs_input", True):
+                self._packed = self._file.read(_PACKED)
+                if not self._packed:
+                    raise EOFError("the file ends before the end of the packed data")
+            text: bytes = self._member.decompress(self._packed, size)
+            # zlib hands back what it did not use; lzma keeps it.
+            self._packed = getattr(self._member, "unconsumed_tail", b"")
+            if text:
+                return text
+
+
 def _unpacker(path: Path, file: Any, head: bytes) -> Any:
     if head.startswith(b"\x1f\x8b"):
-        import gzip
-
-        return gzip.GzipFile(fileobj=file)
+        return _Members(file, lambda: zlib.decompressobj(wbits=31))
     if head.startswith(b"\xfd7zXZ\0"):
-        return lzma.LZMAFile(file)
+        return _Members(file, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_MAX))
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         import pyarrow as pa
 

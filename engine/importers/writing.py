@@ -15,7 +15,6 @@ import errno
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,18 +26,33 @@ from engine.importers.delimited import Tally
 from engine.importers.report import ImportFailed, ImportReport
 from engine.importers.sources import identified
 from engine.instruments import load_instrument
+from engine.units import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from engine.catalog import Events, Manifest
     from engine.importers.report import ImportRequest
     from engine.instruments import Instrument
 
-__all__ = ["Chunk", "Reader", "SourceFile", "Tally", "event_rows", "import_events", "in_time_order"]
+    Integers = npt.NDArray[np.int64]
+
+__all__ = [
+    "Chunk",
+    "Reader",
+    "SourceFile",
+    "Tally",
+    "event_rows",
+    "import_events",
+    "in_time_order",
+    "quote_rows",
+]
 
 _MARKET_OF_MADE_UP_DATA = "testnet"
+_QUOTE = 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ time, with a new tally, where receive times have to be shifted."""
 def event_rows(
     count: int,
     *,
-    kind: int,
+    kind: Any,
     ts_event_ns: Any,
     ts_recv_ns: Any,
     side: Any = 0,
@@ -88,7 +102,7 @@ def event_rows(
     first: Any = True,
     last: Any = True,
 ) -> Events:
-    """`count` event rows from columns (arrays or one value for all). `kind` is the event kind's code
+    """`count` event rows of columns (arrays or one value for all). `kind` is the event kind's code
     (1 delta, 2 snapshot, 3 trade, 4 trade off the book, 5 quote), `side` 1 for bid and 2 for ask;
     `first` and `last` mark the rows that begin and end a message.
     """
@@ -103,6 +117,37 @@ def event_rows(
     rows["side"] = side
     rows["flags"] = np.where(first, _core.FLAG_FIRST, 0) | np.where(last, _core.FLAG_LAST, 0)
     return rows
+
+
+def quote_rows(
+    ts_event_ns: Integers,
+    ts_recv_ns: Integers,
+    bid: tuple[Integers, Integers],
+    ask: tuple[Integers, Integers],
+    *,
+    ok: npt.NDArray[np.bool_],
+    seq: Any = _core.SEQ_NONE,
+) -> Events:
+    """Quotes of the rows that are ok, as recordings have them: a row for the bid, one for the ask
+    (ticks, lots); a side without a price has none, and without both there is one of no side.
+    """
+    present = np.stack([bid[0] > 0, ask[0] > 0, (bid[0] <= 0) & (ask[0] <= 0)], axis=1)
+    present &= ok[:, np.newaxis]
+    nothing = np.zeros(len(ok), np.int64)
+    row, side = np.nonzero(present)
+    begins = np.diff(row, prepend=-1) > 0
+    return event_rows(
+        len(row),
+        kind=_QUOTE,
+        ts_event_ns=ts_event_ns[row],
+        ts_recv_ns=ts_recv_ns[row],
+        side=np.array([1, 2, 0])[side],
+        px_ticks=np.stack([bid[0], ask[0], nothing], axis=1)[row, side],
+        qty_lots=np.stack([bid[1], ask[1], nothing], axis=1)[row, side],
+        seq=seq[row] if isinstance(seq, np.ndarray) else seq,
+        first=begins,
+        last=np.append(begins[1:], True) if len(begins) else begins,
+    )
 
 
 def in_time_order(
@@ -231,6 +276,7 @@ class _Job:
                     writer.append(chunk.kind, events)
                 before[chunk.file.source.sha256] = chunk.bytes_done
                 self._request.progress("import", sum(before.values()), total)
+            tally.sort([file.name for file in self._files])
             self._refuse_unusable(instrument, tally, streams)
             if streams.is_late:
                 least = streams.latency_ns_min
@@ -346,9 +392,10 @@ class _Streams:
         file, last_ns = self._last[chunk.kind]
         first_ns = int(chunk.events["ts_recv_ns"][0]) + self.clock_offset_ns
         if file is not chunk.file and first_ns < last_ns:
+            begin, end = utc_text(first_ns), utc_text(last_ns)
             raise ImportFailed(
-                f"{chunk.file.name}: its {chunk.kind} begin at {_utc(first_ns)}, before those of"
-                f" {file.name} end at {_utc(last_ns)}; files of one kind must follow one another"
+                f"{chunk.file.name}: its {chunk.kind} begin at {begin}, before those of {file.name}"
+                f" end at {end}; files of one kind must follow one another"
             )
 
     def take(self, chunk: Chunk) -> Events | None:
@@ -415,7 +462,3 @@ _COUNTED = {
 
 def _above_zero(counts: dict[str, int]) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if count}
-
-
-def _utc(ts_ns: int) -> str:
-    return datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")

@@ -4,22 +4,27 @@
 pub mod bars;
 pub mod book;
 pub mod catalog;
+pub mod chart;
 pub mod cob;
 pub mod decimal;
 pub mod decode;
 pub mod error;
 pub mod event;
 pub mod exchange;
+pub mod flow;
 pub mod import;
+pub mod indicators;
 pub mod instrument;
 pub mod kernel;
 pub mod l3;
 pub mod ladder;
 pub mod money;
 pub mod order;
+pub mod pivots;
 pub mod portfolio;
 pub mod ring;
 pub mod testnet;
+pub mod ticks;
 pub mod verify;
 
 pub use error::{Error, Result};

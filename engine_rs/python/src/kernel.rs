@@ -7,7 +7,9 @@ use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::event::Side;
 use cobalt_core::exchange::{ConstantLatency, RiskAverseQueue};
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
-use cobalt_core::kernel::{Batch, Kernel as CoreKernel, Settings, Step, StreamKind};
+use cobalt_core::kernel::{
+    Batch, Kernel as CoreKernel, Settings, Step, StreamKind, base_flow_unit,
+};
 use cobalt_core::money::{MONEY_PLACES, Money};
 use cobalt_core::order::{NewOrder, OrderKind, RejectCode, TimeInForce};
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
@@ -17,9 +19,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::book::Book;
+use crate::chart::{Chart, Pivot};
 use crate::cob::{Cob, CobMember};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
+use crate::flow::{Flow, Sweep};
 use crate::numbers::steps;
 use crate::records::{Bar, Fill, Gap, Order, Trade};
 use crate::tables;
@@ -107,6 +111,8 @@ struct Handlers<'py> {
     book: Option<Bound<'py, PyAny>>,
     trade: Option<Bound<'py, PyAny>>,
     bar: Option<Bound<'py, PyAny>>,
+    sweep: Option<Bound<'py, PyAny>>,
+    pivot: Option<Bound<'py, PyAny>>,
     cob: Option<Bound<'py, PyAny>>,
     cob_member: Option<Bound<'py, PyAny>>,
     timer: Option<Bound<'py, PyAny>>,
@@ -124,6 +130,8 @@ impl<'py> Handlers<'py> {
             book: get("on_book")?,
             trade: get("on_trade")?,
             bar: get("on_bar")?,
+            sweep: get("on_sweep")?,
+            pivot: get("on_pivot")?,
             cob: get("on_cob")?,
             cob_member: get("on_cob_member")?,
             timer: get("on_timer")?,
@@ -357,11 +365,7 @@ impl Kernel {
         stale_ns: i64,
     ) -> PyResult<Py<Cob>> {
         let py = slf.py();
-        let size = DecimalStep::parse(bucket).map_err(|_| {
-            PyValueError::new_err(format!(
-                "bucket: expected a positive decimal such as 10 or 0.5, found {bucket:?}"
-            ))
-        })?;
+        let size = bucket_size(bucket)?;
         let mut kernel = slf.borrow_mut();
         let group = Group {
             name: name.to_owned(),
@@ -408,9 +412,85 @@ impl Kernel {
         self.core.subscribe_trades(market);
     }
 
+    /// The view of an instrument's chart of an interval, which is built from the first call on.
+    fn chart(slf: &Bound<'_, Self>, market: usize, interval: &str) -> PyResult<Py<Chart>> {
+        let py = slf.py();
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let mut kernel = slf.borrow_mut();
+        let index = kernel.core.add_chart(market, interval_ns).map_err(to_py)?;
+        let id = kernel.id(py, market);
+        drop(kernel);
+        let view = Chart::new(
+            slf.clone().unbind(),
+            market,
+            index,
+            id,
+            interval_name(interval_ns),
+        );
+        Py::new(py, view)
+    }
+
     fn subscribe_bars(&mut self, market: usize, interval: &str) -> PyResult<()> {
-        let interval = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
-        self.core.subscribe_bars(market, interval).map_err(to_py)
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core.subscribe_bars(market, chart);
+        Ok(())
+    }
+
+    /// The view of the order flow of markets, each with a weight, summed up from the first call on:
+    /// in units of the base asset, or for a single market in its own units.
+    fn flow(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        members: Vec<(usize, f64)>,
+        bucket: &str,
+        in_base: bool,
+    ) -> PyResult<Py<Flow>> {
+        let py = slf.py();
+        let size = bucket_size(bucket)?;
+        let mut kernel = slf.borrow_mut();
+        let mut parts = Vec::new();
+        for (market, weight) in members {
+            let index = kernel.core.add_flow(market, size, in_base).map_err(to_py)?;
+            let instrument = &kernel.core.markets[market].instrument;
+            let unit = if in_base {
+                base_flow_unit(instrument)
+            } else {
+                instrument.lot.to_f64()
+            };
+            parts.push((market, index, unit * weight));
+        }
+        drop(kernel);
+        let kernel = slf.clone().unbind();
+        Py::new(py, Flow::new(py, kernel, name, parts, size.to_f64()))
+    }
+
+    fn subscribe_sweeps(&mut self, market: usize, levels: u32) -> PyResult<()> {
+        self.core.subscribe_sweeps(market, levels).map_err(to_py)
+    }
+
+    fn keep_ticks(&mut self, market: usize) {
+        self.core.keep_ticks(market);
+    }
+
+    /// The raw ticks of a market of the last 30 minutes, a copy.
+    fn ticks<'py>(&mut self, py: Python<'py>, market: usize) -> Bound<'py, PyArray1<Row>> {
+        let (older, newer) = self.core.ticks(market);
+        crate::events::to_array(py, [older, newer].concat())
+    }
+
+    fn subscribe_pivots(
+        &mut self,
+        market: usize,
+        interval: &str,
+        k: usize,
+        levels: usize,
+    ) -> PyResult<()> {
+        let interval_ns = cobalt_core::bars::interval_ns(interval).map_err(to_py)?;
+        let chart = self.core.add_chart(market, interval_ns).map_err(to_py)?;
+        self.core
+            .subscribe_pivots(market, chart, k, levels)
+            .map_err(to_py)
     }
 
     #[pyo3(signature = (at_ns, every_ns))]
@@ -629,13 +709,28 @@ fn dispatch<'py>(
         Step::Bar(market, bar) if handlers.bar.is_some() => {
             let record = {
                 let borrowed = kernel.borrow();
-                let names = cobalt_core::bars::INTERVALS;
-                let name = names.iter().find(|(_, ns)| *ns == bar.interval_ns);
-                let name = PyString::intern(py, name.map_or("", |(name, _)| *name)).unbind();
+                let name = PyString::intern(py, interval_name(bar.interval_ns)).unbind();
                 let instrument = &borrowed.core.markets[market].instrument;
                 Bar::new(&bar, instrument, borrowed.id(py, market), name)
             };
             call(kernel, handlers.bar.as_ref(), "on_bar", (record,))
+        }
+        Step::Sweep(market, order) if handlers.sweep.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Sweep::new(&order, instrument, borrowed.id(py, market))
+            };
+            call(kernel, handlers.sweep.as_ref(), "on_sweep", (record,))
+        }
+        Step::Pivot(market, interval_ns, pivot) if handlers.pivot.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let name = PyString::intern(py, interval_name(interval_ns)).unbind();
+                let instrument = &borrowed.core.markets[market].instrument;
+                Pivot::new(&pivot, instrument, borrowed.id(py, market), name)
+            };
+            call(kernel, handlers.pivot.as_ref(), "on_pivot", (record,))
         }
         Step::Cob(index) => {
             let cob = kernel.borrow().cobs[index].clone_ref(py);
@@ -680,6 +775,21 @@ fn dispatch<'py>(
         Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
         _ => Ok(()),
     }
+}
+
+fn bucket_size(text: &str) -> PyResult<DecimalStep> {
+    DecimalStep::parse(text).map_err(|_| {
+        PyValueError::new_err(format!(
+            "bucket: expected a positive decimal such as 10 or 0.5, found {text:?}"
+        ))
+    })
+}
+
+/// The name of a bar interval.
+fn interval_name(interval_ns: i64) -> &'static str {
+    let names = cobalt_core::bars::INTERVALS;
+    let found = names.iter().find(|(_, ns)| *ns == interval_ns);
+    found.map_or("", |(name, _)| *name)
 }
 
 fn gap_record(kernel: &Bound<'_, Kernel>, market: usize, is_trusted: bool) -> Gap {

@@ -1,11 +1,14 @@
 //! `engine._core`: thin bindings. No decision is made here.
 
+mod analysis;
 mod bench;
 mod book;
+mod chart;
 mod cob;
 mod decimals;
 mod errors;
 mod events;
+mod flow;
 mod importing;
 mod kernel;
 mod l3;
@@ -27,10 +30,13 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
         "release"
     };
     m.add("BUILD_PROFILE", profile)?;
+    analysis::register(m)?;
     bench::register(m)?;
+    chart::register(m)?;
     cob::register(m)?;
     decimals::register(m)?;
     events::register(m)?;
+    flow::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;

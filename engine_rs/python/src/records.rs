@@ -1,6 +1,7 @@
 //! Records handed to strategies: orders, fills, bars, trades, gaps.
 
 use cobalt_core::bars::Bar as CoreBar;
+use cobalt_core::chart::BarRow;
 use cobalt_core::event::{Event, Side};
 use cobalt_core::instrument::Instrument;
 use cobalt_core::kernel::Fill as CoreFill;
@@ -154,6 +155,7 @@ pub struct Bar {
     close: f64,
     volume: f64,
     buy_volume: f64,
+    vwap: f64,
     trades: u32,
     is_empty: bool,
 }
@@ -165,17 +167,19 @@ impl Bar {
         id: Py<PyString>,
         interval: Py<PyString>,
     ) -> Self {
+        let row = BarRow::new(bar, instrument);
         Self {
             instrument: id,
             interval,
             ts_start_ns: bar.ts_start_ns,
             ts_end_ns: bar.ts_start_ns + bar.interval_ns,
-            open: instrument.px(bar.open_ticks),
-            high: instrument.px(bar.high_ticks),
-            low: instrument.px(bar.low_ticks),
-            close: instrument.px(bar.close_ticks),
-            volume: instrument.qty(bar.volume_lots),
-            buy_volume: instrument.qty(bar.buy_volume_lots),
+            open: row.open,
+            high: row.high,
+            low: row.low,
+            close: row.close,
+            volume: row.volume,
+            buy_volume: row.buy_volume,
+            vwap: row.vwap,
             trades: bar.trades,
             is_empty: bar.trades == 0,
         }

@@ -3,13 +3,17 @@
 use super::queues::Bus;
 use super::records::EquityRow;
 use crate::Result;
-use crate::bars::BarBuilder;
+use crate::bars::BarSet;
 use crate::book::Book;
+use crate::chart::Chart;
+use crate::decimal::Step;
 use crate::exchange::{LatencyModel, QueueModel, SimExchange};
+use crate::flow::{AggressorOrders, Flow};
 use crate::instrument::Instrument;
 use crate::money::Money;
 use crate::order::{Command, NewOrder, OrderKind, RejectCode, Report};
 use crate::portfolio::Account;
+use crate::ticks::TickRing;
 
 /// What the strategy asked to be shown at once.
 #[derive(Clone, Copy, Default)]
@@ -18,6 +22,20 @@ pub(super) struct Shows {
     pub every_message: bool,
     /// Every trade.
     pub trades: bool,
+}
+
+/// A chart, and what of it the strategy is shown.
+pub(super) struct ShownChart {
+    pub chart: Chart,
+    pub shows_bars: bool,
+    pub shows_pivots: bool,
+}
+
+/// Order flow of an instrument, in lots or in units of the base asset.
+pub(super) struct MarketFlow {
+    pub flow: Flow,
+    pub bucket: Step,
+    pub in_base: bool,
 }
 
 /// One instrument of a run.
@@ -34,7 +52,12 @@ pub struct Market {
     pub(super) latency: Box<dyn LatencyModel>,
     pub(super) to_exchange: Bus<(u64, Command)>,
     pub(super) to_local: Bus<Report>,
-    pub(super) bars: Vec<BarBuilder>,
+    pub(super) bars: BarSet,
+    pub(super) charts: Vec<ShownChart>,
+    pub(super) flows: Vec<MarketFlow>,
+    /// Aggressors' orders, and the least number of levels of those that the strategy is shown.
+    pub(super) orders: Option<(AggressorOrders, u32)>,
+    pub(super) ticks: Option<TickRing>,
     pub(super) shows: Shows,
     pub(super) changed: bool,
     pub(super) told_suspect: bool,
@@ -62,7 +85,11 @@ impl Market {
             latency,
             to_exchange: Bus::default(),
             to_local: Bus::default(),
-            bars: Vec::new(),
+            bars: BarSet::default(),
+            charts: Vec::new(),
+            flows: Vec::new(),
+            orders: None,
+            ticks: None,
             shows: Shows::default(),
             changed: false,
             told_suspect: false,

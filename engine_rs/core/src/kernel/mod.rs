@@ -22,24 +22,27 @@ mod market;
 mod orders;
 mod queues;
 mod records;
+mod state;
 
 pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Records, RunHash};
+pub use state::base_flow_unit;
+use state::{ShownCob, TradeDue};
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::bars::{Bar, BarBuilder};
-use crate::book::Outcome;
-use crate::cob::{Absence, Cob, Crossing, Detail, Group, SAMPLE_NS};
+use crate::bars::Bar;
+use crate::cob::Absence;
 use crate::error::{Error, Result};
-use crate::event::{Event, EventKind};
+use crate::event::Event;
 use crate::exchange::{ConstantLatency, QueueModel};
+use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
-use crate::ladder::Ladder;
 use crate::money::Money;
 use crate::order::{Order, Report};
+use crate::pivots::Pivot;
 use feed::{ENDED, PENDING};
 use queues::{Timers, next_on_grid};
 
@@ -75,6 +78,10 @@ pub enum Step {
     Trade(usize, Event),
     /// A bar is complete.
     Bar(usize, Bar),
+    /// An aggressor's order that traded at several prices is over.
+    Sweep(usize, AggressorOrder),
+    /// A pivot of the bars of this interval is confirmed.
+    Pivot(usize, i64, Pivot),
     /// The book of this instrument became suspect (`false`) or trusted again (`true`).
     Gap(usize, bool),
     /// The consolidated book of this group is to be shown.
@@ -112,20 +119,6 @@ pub struct Counts {
     pub requests_too_late: u64,
 }
 
-/// A consolidated book, and whether it is shown on every message.
-struct ShownCob {
-    cob: Cob,
-    every_message: bool,
-}
-
-/// A trade on its way to bars and strategy.
-struct TradeDue {
-    market: usize,
-    builder: usize,
-    ts_ns: i64,
-    row: Event,
-}
-
 /// The loop and all its state.
 pub struct Kernel {
     /// The instruments, by index.
@@ -138,6 +131,8 @@ pub struct Kernel {
     timers: Timers,
     steps: VecDeque<Step>,
     trades_due: VecDeque<TradeDue>,
+    /// Pivots of one bar, on their way to the strategy.
+    pivots_found: Vec<Pivot>,
     answers: Vec<Report>,
     records: Records,
     hash: RunHash,
@@ -212,6 +207,7 @@ impl Kernel {
             timers: Timers::default(),
             steps: VecDeque::new(),
             trades_due: VecDeque::new(),
+            pivots_found: Vec::new(),
             answers: Vec::new(),
             records: Records::default(),
             hash,
@@ -316,101 +312,6 @@ impl Kernel {
     /// Name of a currency by its index.
     pub fn currency(&self, index: usize) -> &str {
         &self.currencies[index].0
-    }
-
-    /// Shows the book to the strategy: on every message, or on a grid of `every_ns` whenever it
-    /// changed since the last time. Only a trusted book is shown.
-    pub fn subscribe_book(&mut self, market: usize, every_ns: Option<i64>) -> Result<()> {
-        match every_ns {
-            None => self.markets[market].shows.every_message = true,
-            Some(every) if every > 0 => {
-                let first = next_on_grid(self.now_ns, every);
-                self.timers.add(first, every_ns, TimerUse::Book(market));
-            }
-            Some(every) => return Err(Error::invalid("every", "a positive time", every)),
-        }
-        Ok(())
-    }
-
-    /// Shows each trade to the strategy.
-    pub fn subscribe_trades(&mut self, market: usize) {
-        self.markets[market].shows.trades = true;
-    }
-
-    /// Builds bars of this interval; a second subscription to the same changes nothing.
-    pub fn subscribe_bars(&mut self, market: usize, interval_ns: i64) -> Result<()> {
-        let bars = &mut self.markets[market].bars;
-        if bars
-            .iter()
-            .all(|builder| builder.interval_ns() != interval_ns)
-        {
-            bars.push(BarBuilder::new(interval_ns)?);
-        }
-        Ok(())
-    }
-
-    /// Adds a consolidated book, which takes samples from now on, and returns its index.
-    pub fn add_cob(&mut self, group: Group) -> Result<usize> {
-        let instruments: Vec<_> = self.markets.iter().map(|m| &m.instrument).collect();
-        let mut cob = Cob::new(group, &instruments)?;
-        let index = self.cobs.len();
-        let places: Vec<usize> = cob.members().iter().map(|member| member.market).collect();
-        for (member, place) in places.into_iter().enumerate() {
-            let market = &mut self.markets[place];
-            cob.attach(member, &market.book, market.depth_recv_ns, self.now_ns);
-            market.cobs.push((index, member));
-        }
-        let first = next_on_grid(self.now_ns, SAMPLE_NS);
-        self.timers
-            .add(first, Some(SAMPLE_NS), TimerUse::CobSample(index));
-        self.cobs.push(ShownCob {
-            cob,
-            every_message: false,
-        });
-        Ok(index)
-    }
-
-    /// Shows a consolidated book to the strategy while it has a mid: after every message of a
-    /// member, or on a grid of `every_ns`, behind the sample of the same time.
-    pub fn subscribe_cob(&mut self, cob: usize, every_ns: Option<i64>) -> Result<()> {
-        match every_ns {
-            None => self.cobs[cob].every_message = true,
-            Some(every) if every > 0 => {
-                let first = next_on_grid(self.now_ns, every);
-                self.timers.add(first, every_ns, TimerUse::Cob(cob));
-            }
-            Some(every) => return Err(Error::invalid("every", "a positive time", every)),
-        }
-        Ok(())
-    }
-
-    /// A consolidated book, brought up to date.
-    pub fn cob(&mut self, index: usize) -> &mut Cob {
-        self.refresh_cob(index);
-        &mut self.cobs[index].cob
-    }
-
-    /// Price, venues and shares of a consolidated book's window.
-    pub fn cob_detail(&mut self, index: usize) -> Option<Detail> {
-        self.refresh_cob(index);
-        let markets = &self.markets;
-        self.cobs[index].cob.detail(|market| &markets[market].book)
-    }
-
-    /// The books of a consolidated book's members that cross one another now.
-    pub fn crossings(&self, cob: usize) -> Vec<Crossing> {
-        self.cobs[cob]
-            .cob
-            .crossings(|market| &self.markets[market].book)
-    }
-
-    /// Brings a consolidated book up to date; whether it has a mid.
-    #[inline]
-    fn refresh_cob(&mut self, index: usize) -> bool {
-        let markets = &self.markets;
-        self.cobs[index]
-            .cob
-            .refresh(self.now_ns, |market| &markets[market].book)
     }
 
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
@@ -554,88 +455,24 @@ impl Kernel {
         self.counts.messages += 1;
         self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
-        let place = stream.instrument;
-        let market = &mut self.markets[place];
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
-                if market.cobs.is_empty() {
-                    let outcome = market.book.apply_message(rows);
-                    tell_book(market, place, outcome, time, &mut self.steps);
-                } else {
-                    let outcome = apply_to_cobs(market, &mut self.cobs, rows);
-                    tell_book(market, place, outcome, time, &mut self.steps);
-                    if !matches!(outcome, Outcome::Stale | Outcome::Unready) {
-                        self.tell_cobs(place);
-                    }
+                let market = &mut self.markets[stream.instrument];
+                let outcome = market.apply_depth(&mut self.cobs, rows, time);
+                self.tell_book(index, outcome);
+            }
+            StreamKind::Trades => {
+                let market = &mut self.markets[stream.instrument];
+                if market.wants_trades() {
+                    self.trades_due.extend(
+                        rows.iter()
+                            .map(|row| TradeDue::new(stream.instrument, *row)),
+                    );
                 }
             }
-            StreamKind::Trades if market.shows.trades || !market.bars.is_empty() => {
-                for &row in rows {
-                    self.trades_due.push_back(TradeDue {
-                        market: place,
-                        builder: 0,
-                        ts_ns: row.venue_time_ns(),
-                        row,
-                    });
-                }
-            }
-            StreamKind::Trades => {}
         }
         self.streams[index].advance_local()
-    }
-
-    /// A book changed: its consolidated books may have to be shown.
-    fn tell_cobs(&mut self, market: usize) {
-        for at in 0..self.markets[market].cobs.len() {
-            let (index, member) = self.markets[market].cobs[at];
-            let cob = &mut self.cobs[index].cob;
-            if cob.after_message(member, &self.markets[market].book, self.now_ns) {
-                let absence = cob.members()[member].absence;
-                self.steps
-                    .push_back(Step::CobMember(index, member, absence));
-            }
-            if self.cobs[index].every_message {
-                self.show_cob(index);
-            }
-        }
-    }
-
-    fn show_cob(&mut self, index: usize) {
-        if self.refresh_cob(index) {
-            self.steps.push_back(Step::Cob(index));
-        }
-    }
-
-    fn sample_cob(&mut self, index: usize) {
-        for member in self.cobs[index].cob.drop_stale(self.now_ns) {
-            let absence = self.cobs[index].cob.members()[member].absence;
-            self.steps
-                .push_back(Step::CobMember(index, member, absence));
-        }
-        self.refresh_cob(index);
-        self.cobs[index].cob.sample();
-    }
-
-    /// Takes the first trade through one more bar builder, or to the strategy.
-    fn pass_trade(&mut self) {
-        let Some(due) = self.trades_due.front_mut() else {
-            return;
-        };
-        let market = &mut self.markets[due.market];
-        if let Some(builder) = market.bars.get_mut(due.builder) {
-            if let Some(bar) = builder.pop_completed(due.ts_ns) {
-                self.steps.push_back(Step::Bar(due.market, bar));
-            } else {
-                builder.add(&due.row, due.ts_ns);
-                due.builder += 1;
-            }
-            return;
-        }
-        if market.shows.trades {
-            self.steps.push_back(Step::Trade(due.market, due.row));
-        }
-        self.trades_due.pop_front();
     }
 
     /// A message of a stream happens at the exchange.
@@ -690,6 +527,7 @@ impl Kernel {
             }
             Some((_, TimerUse::CobSample(index))) => self.sample_cob(index),
             Some((_, TimerUse::Cob(index))) => self.show_cob(index),
+            Some((_, TimerUse::Sweep(index))) => self.end_sweep(index),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
         }
@@ -703,60 +541,6 @@ impl Kernel {
             self.hash.equity(&row);
             self.records.equity.push(row);
         }
-    }
-}
-
-/// Applies a depth message to a received book and to the consolidated books that it is in.
-#[inline]
-fn apply_to_cobs(market: &mut Market, cobs: &mut [ShownCob], rows: &[Event]) -> Outcome {
-    let (book, places) = (&mut market.book, &market.cobs);
-    if rows
-        .first()
-        .is_some_and(|head| head.kind == EventKind::Snapshot as u8)
-    {
-        for &(index, member) in places {
-            cobs[index].cob.clear(member);
-        }
-    }
-    if let [(index, member)] = places[..] {
-        let cells = cobs[index].cob.cells(member);
-        return book.apply_message_with(rows, |side, key, old, new| {
-            cells.change(side, Ladder::key(side, key), old, new);
-        });
-    }
-    book.apply_message_with(rows, |side, key, old, new| {
-        for &(index, member) in places {
-            let px = Ladder::key(side, key);
-            cobs[index].cob.cells(member).change(side, px, old, new);
-        }
-    })
-}
-
-/// Notes what a depth message did to a received book, for the strategy.
-#[inline]
-fn tell_book(
-    market: &mut Market,
-    index: usize,
-    outcome: Outcome,
-    time: i64,
-    steps: &mut VecDeque<Step>,
-) {
-    match outcome {
-        Outcome::Stale | Outcome::Unready => return,
-        Outcome::Suspected => {
-            market.told_suspect = true;
-            steps.push_back(Step::Gap(index, false));
-        }
-        Outcome::Recovered if market.told_suspect => {
-            market.told_suspect = false;
-            steps.push_back(Step::Gap(index, true));
-        }
-        Outcome::Applied | Outcome::Recovered => {}
-    }
-    market.changed = true;
-    market.depth_recv_ns = Some(time);
-    if market.shows.every_message && market.book.is_trusted() {
-        steps.push_back(Step::Book(index));
     }
 }
 

@@ -50,6 +50,8 @@ pub enum TimerUse {
     CobSample(usize),
     /// Show a consolidated book to the strategy.
     Cob(usize),
+    /// Look whether an aggressor's order of an instrument is over.
+    Sweep(usize),
     /// Call the strategy.
     User,
 }

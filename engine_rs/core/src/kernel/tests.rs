@@ -258,7 +258,8 @@ fn bars_come_before_the_trade_that_completes_them() {
     let mut kernel = kernel(20, 30, depth(100), trades(&rows));
     let steps = run(&mut kernel, |kernel, step| {
         if *step == Step::Start {
-            kernel.subscribe_bars(0, second).unwrap();
+            let chart = kernel.add_chart(0, second).unwrap();
+            kernel.subscribe_bars(0, chart);
             kernel.subscribe_trades(0);
         }
     });

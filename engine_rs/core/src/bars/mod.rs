@@ -3,12 +3,20 @@
 //! A bar covers `[start, start + interval)` of `ts_event_ns`, with starts on multiples of the
 //! interval since the Unix epoch. It is complete, and emitted, when the first trade at or after its
 //! end is received: no later trade of the same stream can belong to it. An interval without a trade
-//! repeats the last close with volume 0 and is marked empty.
+//! repeats the last close with volume 0 and is marked empty. A trade older than the open bar counts
+//! into it, so that nothing is dropped.
 //!
-//! Known limit: in a silent market the last bar stays open until the next trade arrives.
+//! Sums that leave their integers stay at the end of them; no market trades as much.
+//!
+//! Known limits: in a silent market the last bar stays open until the next trade arrives; a trade
+//! with a time far in the future closes all bars up to it, and those after it count into its bar.
+
+mod set;
+
+pub use set::BarSet;
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Side};
+use crate::event::Event;
 
 /// The intervals that bars come in, with their names.
 pub const INTERVALS: [(&str, i64); 7] = [
@@ -56,31 +64,43 @@ pub struct Bar {
     pub volume_lots: i64,
     /// Lots traded by buying aggressors.
     pub buy_volume_lots: i64,
+    /// Σ price × lots; over the volume it is the volume-weighted average price.
+    pub value_px_lots: i128,
     /// Number of trades; 0 marks an empty bar.
     pub trades: u32,
+}
+
+impl Bar {
+    /// A bar without trades, at a price.
+    fn empty(ts_start_ns: i64, interval_ns: i64, px_ticks: i64) -> Self {
+        Self {
+            ts_start_ns,
+            interval_ns,
+            open_ticks: px_ticks,
+            high_ticks: px_ticks,
+            low_ticks: px_ticks,
+            close_ticks: px_ticks,
+            volume_lots: 0,
+            buy_volume_lots: 0,
+            value_px_lots: 0,
+            trades: 0,
+        }
+    }
 }
 
 /// Builds the bars of one instrument and interval.
 #[derive(Clone, Debug)]
 pub struct BarBuilder {
     interval_ns: i64,
-    open: Option<Bar>,
+    set: BarSet,
 }
 
 impl BarBuilder {
     /// A builder of bars of a positive length.
     pub fn new(interval_ns: i64) -> Result<Self> {
-        if interval_ns <= 0 {
-            return Err(Error::invalid(
-                "bar interval",
-                "a positive time",
-                interval_ns,
-            ));
-        }
-        Ok(Self {
-            interval_ns,
-            open: None,
-        })
+        let mut set = BarSet::default();
+        set.add_interval(interval_ns)?;
+        Ok(Self { interval_ns, set })
     }
 
     /// The interval in ns.
@@ -88,59 +108,21 @@ impl BarBuilder {
         self.interval_ns
     }
 
-    /// The next bar that a trade at `ts_ns` completes, one at a time until `None`; then
-    /// [`Self::add`] the trade.
+    /// As [`BarSet::pop_completed`].
     pub fn pop_completed(&mut self, ts_ns: i64) -> Option<Bar> {
-        let open = self.open.as_mut()?;
-        if ts_ns < open.ts_start_ns.saturating_add(self.interval_ns) {
-            return None;
-        }
-        let next = Bar {
-            ts_start_ns: open.ts_start_ns + self.interval_ns,
-            open_ticks: open.close_ticks,
-            high_ticks: open.close_ticks,
-            low_ticks: open.close_ticks,
-            volume_lots: 0,
-            buy_volume_lots: 0,
-            trades: 0,
-            ..*open
-        };
-        Some(std::mem::replace(open, next))
+        self.set.pop_completed(ts_ns)
     }
 
-    /// Adds a trade; bars that it completes were popped before. A trade older than the open bar
-    /// counts into it, so that nothing is dropped.
+    /// As [`BarSet::add`].
     pub fn add(&mut self, trade: &Event, ts_ns: i64) {
-        let px = trade.px_ticks;
-        let bar = self.open.get_or_insert(Bar {
-            ts_start_ns: ts_ns - ts_ns.rem_euclid(self.interval_ns),
-            interval_ns: self.interval_ns,
-            open_ticks: px,
-            high_ticks: px,
-            low_ticks: px,
-            close_ticks: px,
-            volume_lots: 0,
-            buy_volume_lots: 0,
-            trades: 0,
-        });
-        if bar.trades == 0 {
-            (bar.open_ticks, bar.high_ticks, bar.low_ticks) = (px, px, px);
-        }
-        bar.high_ticks = bar.high_ticks.max(px);
-        bar.low_ticks = bar.low_ticks.min(px);
-        bar.close_ticks = px;
-        bar.volume_lots = bar.volume_lots.saturating_add(trade.qty_lots);
-        if trade.side == Side::Bid as u8 {
-            bar.buy_volume_lots = bar.buy_volume_lots.saturating_add(trade.qty_lots);
-        }
-        bar.trades += 1;
+        self.set.add(trade, ts_ns);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventKind;
+    use crate::event::{EventKind, Side};
 
     fn feed(builder: &mut BarBuilder, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
         let trade = Event {
