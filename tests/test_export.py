@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import engine
-from engine.catalog import Catalog, CatalogError
+from engine.catalog import Catalog, CatalogError, SourceEntry
+from engine.catalog_tables import bars_schema
 from engine.cli import main
 from engine.config import ConfigError
 from engine.exporters import ExportFailed, ExportReport, formats, run_export
@@ -228,6 +230,24 @@ def test_a_missing_package_is_named(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportFailed, match=r"is not installed: pip install 'cobalt\["):
         export(made, format, path_for(format, tmp_path))
+
+
+def test_candles_are_left_out_and_told(made: Catalog, tmp_path: Path) -> None:
+    times = [1_700_000_000_000_000_000 // 60_000_000_000 * 60_000_000_000]
+    columns = {"ts_start_ns": times, "volume_lots": [7]}
+    columns |= {f"{name}_ticks": [1000] for name in ("open", "high", "low", "close")}
+    bars = pa.Table.from_pylist(
+        [{name: values[0] for name, values in columns.items()}], schema=bars_schema()
+    )
+    for root in (made.root, tmp_path / "bars alone"):
+        source = [SourceEntry("candles", "1" * 64)]
+        with Catalog(root).writer(INSTRUMENT, provenance="testnet", source=source) as writer:
+            writer.append_bars("1m", bars)
+            writer.commit()
+    report = export(made, "parquet", tmp_path / "out")
+    assert report.notes[-1] == "Left out, as no format here holds them: 1 bars."
+    with pytest.raises(ExportFailed, match="expected depth or trades .* found bars, which no"):
+        export(Catalog(tmp_path / "bars alone"), "parquet", tmp_path / "bars")
 
 
 @pytest.mark.parametrize("format", FORMATS)
