@@ -615,3 +615,22 @@ def replay_ticks(
 ) -> tuple[_Rows, _Rows, int]:
     """The ticks kept at a time in order of receipt, in two parts, and how many went for want of
     room."""
+
+# Columns of vendor files to whole steps; used through `engine.importers.delimited`.
+def decimal_steps(
+    offsets: npt.NDArray[np.int32],
+    data: npt.NDArray[np.uint8],
+    step: str,
+    nearest_places: int | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[str], npt.NDArray[np.int64]]:
+    """Texts, text `i` being `data[offsets[i]:offsets[i + 1]]`, as counts of `step`: the counts (0
+    where there is none), the indices of texts without one, the reasons of the first 1,000 of those,
+    and the indices of texts that were taken for the nearest step, which those of at most
+    `nearest_places` decimal places are."""
+
+def float_steps(
+    values: npt.NDArray[np.float64], step: str, tolerance: float = 1e-6
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[str]]:
+    """Floats as counts of `step`: the counts (0 where there is none), the indices of floats without
+    one, and the reasons of the first 1,000 of those. A float counts if it is within `tolerance`
+    steps, plus four units in the last place, of a multiple below 2^51 steps."""

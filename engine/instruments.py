@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 KINDS = ("spot", "linear", "inverse")
-MARKETS = ("binance_spot", "binance_usdm", "binance_cm", "bitfinex", "bitstamp", "testnet")
+MARKETS = ("binance_spot", "binance_usdm", "binance_cm", "bitfinex", "bitstamp", "testnet", "other")
 
 _ID = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -55,8 +55,8 @@ class Instrument:
     `tick` is in quote units a price step, `lot` in units of quantity; quantity is in base units,
     for an inverse instrument in contracts of `contract_size` quote units. `notional_min` is in the
     quote asset (None: no minimum). Fees are shares of notional, negative for a rebate. `market`
-    picks the decoder of raw recordings and `symbol` is the venue's own name. Raises `ConfigError`
-    for a value that cannot be used.
+    picks the decoder of raw recordings (`other`: there is none, the data comes from vendor files)
+    and `symbol` is the venue's own name. Raises `ConfigError` for a value that cannot be used.
     """
 
     id: str

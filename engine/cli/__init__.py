@@ -68,10 +68,11 @@ def _exit_code(error: Exception) -> int | None:
         return USAGE
     from engine.backtest import BacktestError
     from engine.catalog import CatalogError
+    from engine.exporters import ExportFailed
     from engine.importers import ImportFailed
     from engine.strategy import StrategyError
 
-    known = (BacktestError, CatalogError, ImportFailed, OSError, StrategyError)
+    known = (BacktestError, CatalogError, ExportFailed, ImportFailed, OSError, StrategyError)
     # Benchmarks load their peers, so their error is told by its name.
     return FAILED if isinstance(error, known) or type(error).__name__ == "BenchError" else None
 

@@ -26,10 +26,15 @@ class ImportKeys:
     """Keys of `cobalt import`."""
 
     path: list[str] = field(
-        default_factory=list, metadata={"help": "file, glob in quotes, or [a,b]; gzip or plain"}
+        default_factory=list,
+        metadata={"help": "file, glob in quotes, or [a,b]; for nautilus the catalog's folder"},
     )
     instrument: str = _key("", "id of the instrument that the files are of")
-    format: str = _key("binance", "binance, or binance_exchange_info to add instruments")
+    format: str = _key(
+        "binance",
+        "binance (raw recordings), binance_archive, bitstamp_l3, candles, hftbacktest, nautilus,"
+        " tardis, or binance_exchange_info to add instruments",
+    )
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     base_latency_ns: int = _key(
         0, "receive latency of the fastest message, if clocks are corrected"
@@ -39,6 +44,20 @@ class ImportKeys:
     options: dict[str, str] = field(
         default_factory=dict, metadata={"help": "the format's own settings, options.NAME=…"}
     )
+    output: str = _key("text", "text or json")
+
+
+@dataclass
+class ExportKeys:
+    """Keys of `cobalt export`."""
+
+    format: str = _key("", "hftbacktest, nautilus or parquet")
+    instrument: str = _key("", "id of the instrument to export")
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    path: str = _key("", "where to: a file NAME.npz, or a folder")
+    start: str | None = _key(None, "first receive time: ISO-8601 (UTC) or ns since the epoch")
+    end: str | None = _key(None, "receive time to stop before")
+    replace: bool = _key(False, "overwrite an earlier export at the path")
     output: str = _key("text", "text or json")
 
 
@@ -152,6 +171,34 @@ def _import(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _export(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ExportKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine.exporters import formats, run_export
+
+    for name, example in (
+        ("format", " or ".join(formats())),
+        ("instrument", "BTCUSDT-PERP.BINANCE"),
+        ("path", "btcusdt.npz, or a folder"),
+    ):
+        if not getattr(keys, name):
+            raise ConfigError(f"{name}: a value is needed; write {name}={example}")
+    report = run_export(
+        keys.format,
+        keys.instrument,
+        keys.catalog,
+        keys.path,
+        start=keys.start,
+        end=keys.end,
+        replace=keys.replace,
+    )
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        print("\n".join(report.lines_of_text()))
+    return 0
+
+
 def _catalog(arguments: Sequence[str]) -> int:
     keys = parse_arguments(CatalogKeys, arguments)
     as_json = _is_json(keys.output)
@@ -250,14 +297,26 @@ def _backtest(arguments: Sequence[str]) -> int:
 
 COMMANDS = {
     "import": Command(
-        "recordings of a venue into the catalog",
+        "recordings, vendors' files and other engines' data into the catalog",
         ImportKeys,
         (
             "cobalt import path='recordings/btcusdt_*.gz' instrument=BTCUSDT-PERP.BINANCE",
             "cobalt import format=binance_exchange_info path=exchangeInfo.json"
             " instrument=SOLUSDT-PERP.BINANCE",
+            "cobalt import format=nautilus path=nautilus_catalog instrument=BTCUSDT-PERP.BINANCE",
         ),
         _import,
+    ),
+    "export": Command(
+        "rows of the catalog in another engine's format, or as plain Parquet",
+        ExportKeys,
+        (
+            "cobalt export format=hftbacktest instrument=BTCUSDT-PERP.BINANCE path=btcusdt.npz",
+            "cobalt export format=nautilus instrument=BTCUSDT-PERP.BINANCE path=nautilus_catalog",
+            "cobalt export format=parquet instrument=BTCUSDT-PERP.BINANCE path=btcusdt"
+            " start=2024-08-09T00:00 end=2024-08-10",
+        ),
+        _export,
     ),
     "catalog": Command(
         "what is there: instruments, ranges, rows, gaps, provenance",

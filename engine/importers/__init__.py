@@ -23,9 +23,13 @@ __all__ = ["BrokenLine", "ImportFailed", "ImportReport", "ImportRequest", "forma
 
 _FORMATS = {
     "binance": "engine.importers.binance",
+    "binance_archive": "engine.importers.binance_archive",
     "binance_exchange_info": "engine.importers.exchange_info",
     "bitstamp_l3": "engine.importers.bitstamp",
     "candles": "engine.importers.candles",
+    "hftbacktest": "engine.importers.hftbacktest",
+    "nautilus": "engine.importers.nautilus",
+    "tardis": "engine.importers.tardis",
 }
 
 

@@ -1,4 +1,4 @@
-"""Vendor tables as batches of columns: CSV (plain, gzip, xz, zip) and Parquet, in bounded memory.
+"""Vendor tables as batches of columns in bounded memory: CSV (plain, gzip, xz, zstd, zip), Parquet.
 
 What is compressed is unpacked as it is read, a block at a time. Where the compressed data ends too
 early or is damaged, the rows before that are good and the damage is told.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import sys
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Table", "Unpacked", "open_table"]
 
 _BLOCK_BYTES = 4 << 20
+_STEP_BYTES = 16 << 10
 _BATCH_ROWS = 262_144
 _BROKEN_KEPT = 100
 # Real tables pack to a tenth, flat stretches to a hundredth. More than this is not a table.
@@ -207,21 +209,25 @@ class _Lines:
 
 
 class Unpacked(io.RawIOBase):
-    """The bytes of a file (plain, gzip, xz or a zip of one member), unpacked as they are read.
-    Damage ends them and is kept in `damage`; what unpacks beyond measure raises `ImportFailed`.
+    """The bytes of a file (plain, gzip, xz, zstd or a zip of one member), unpacked as they are
+    read. Damage ends them and is kept in `damage`; what unpacks to more than `ratio_max` times its
+    size raises `ImportFailed`, which names the option that raises the limit where there is one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ratio_max: int = _RATIO_MAX, option: str = "") -> None:
         super().__init__()
         self._path = path
+        self._ratio_max = ratio_max
+        self._option = option
         self._file = path.open("rb")
         try:
             head = self._file.read(8)
             self._file.seek(0)
-            self._text = _unpacker(path, self._file, head)
+            text = _unpacker(path, self._file, head)
         except BaseException:
             self._file.close()
             raise
+        self._read = getattr(text, "read1", text.read)
         self._ahead = b""
         self._given = 0
         self.damage: str | None = None
@@ -259,16 +265,22 @@ class Unpacked(io.RawIOBase):
         return self._next(size)
 
     def _next(self, size: int) -> bytes:
-        if self.damage is not None:
-            return b""
-        try:
-            text: bytes = self._text.read(size if size > 0 else _BLOCK_BYTES)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
-            self.damage = f"the packed data is cut off or damaged: {_first_line(error)}"
-            return b""
-        self._given += len(text)
-        _check_ratio(self._path, self._file.tell(), self._given)
-        return text
+        parts: list[bytes] = []
+        left = sys.maxsize if size < 0 else size
+        # Small steps, because what a step has unpacked before it finds damage is lost with it.
+        while left > 0 and self.damage is None:
+            try:
+                text: bytes = self._read(min(left, _STEP_BYTES))
+            except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+                self.damage = f"the packed data is cut off or damaged: {_first_line(error)}"
+                break
+            if not text:
+                break
+            parts.append(text)
+            left -= len(text)
+            self._given += len(text)
+            _check_ratio(self._path, self._file.tell(), self._given, self._ratio_max, self._option)
+        return b"".join(parts)
 
     def close(self) -> None:
         """Closes the file."""
@@ -310,7 +322,11 @@ def _unpacker(path: Path, file: Any, head: bytes) -> Any:
         return _Members(file, lambda: zlib.decompressobj(wbits=31))
     if head.startswith(b"\xfd7zXZ\0"):
         return _Members(file, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_MAX))
-    if head.startswith(b"PK\3\4"):
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
         try:
             archive = zipfile.ZipFile(file)
         except zipfile.BadZipFile as error:
@@ -325,11 +341,14 @@ def _unpacker(path: Path, file: Any, head: bytes) -> Any:
     return file
 
 
-def _check_ratio(path: Path, packed: int, unpacked: int) -> None:
-    if unpacked > _RATIO_FROM_BYTES and unpacked > _RATIO_MAX * max(packed, 1):
+def _check_ratio(
+    path: Path, packed: int, unpacked: int, ratio_max: int = _RATIO_MAX, option: str = ""
+) -> None:
+    if unpacked > _RATIO_FROM_BYTES and unpacked > ratio_max * max(packed, 1):
+        hint = f"; {option} raises the limit" if option else ""
         raise ImportFailed(
-            f"{path}: unpacks to more than {_RATIO_MAX:,} times its size, which no table does;"
-            " nothing was imported"
+            f"{path}: unpacks to more than {ratio_max:,} times its size, which no table does;"
+            f" nothing was imported{hint}"
         )
 
 

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import itertools
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine._core import SEQ_NONE
 from engine.peers.orders import RESULT_DTYPE, Outcome, Quoting, QuotingRun, Setup
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from engine.instruments import Instrument
 
-_DELTA, _SNAPSHOT = 1, 2
-_BID, _ASK = 1, 2
+_SNAPSHOT = 2
+_BID = 1
 _FIRST = 1
 
 
@@ -68,12 +68,110 @@ def to_hftbacktest(
         ValueError: rows out of arrival order, or a row without a venue time.
 
     """
-    from hftbacktest.data.validation import correct_event_order, validate_event_order
-
-    depth = depth[_applied(depth) & (depth["side"] != 0)]
-    rows = np.concatenate([_depth_rows(depth, instrument), _trade_rows(trades, instrument)])
+    converter = Converter(instrument)
+    rows = converter.convert(depth, trades)
+    if not converter.has_book:
+        raise ValueError("depth: expected a snapshot, found deltas only")
     if (rows["exch_ts"] < 0).any():
         raise ValueError("ts_event_ns: expected a venue time on every row, found rows without one")
+    return in_both_orders(rows)
+
+
+class Converter:
+    """Turns rows into hftbacktest's, batch by batch; `in_both_orders` then orders and flags them.
+
+    `has_book` says whether a snapshot has come; `not_applied` counts depth rows that our book does
+    not apply (older than it, or before its first snapshot), `without_level` those of messages that
+    change no level. Neither are converted.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._applied = AppliedRows()
+        self._is_first = True
+        self.not_applied = 0
+        self.without_level = 0
+
+    @property
+    def has_book(self) -> bool:
+        """Whether a snapshot has come."""
+        return self._applied.has_book
+
+    def convert(self, depth: NDArray[np.void], trades: NDArray[np.void]) -> NDArray[np.void]:
+        """The next batch of each stream, whole messages: depth as it came, then trades."""
+        applied = depth[self._applied.mask(depth)]
+        self.not_applied += len(depth) - len(applied)
+        return np.concatenate([self._depth_rows(applied), _trade_rows(trades, self._instrument)])
+
+    def _depth_rows(self, depth: NDArray[np.void]) -> NDArray[np.void]:
+        from hftbacktest import (
+            BUY_EVENT,
+            DEPTH_CLEAR_EVENT,
+            DEPTH_EVENT,
+            DEPTH_SNAPSHOT_EVENT,
+            SELL_EVENT,
+        )
+
+        is_snapshot = depth["kind"] == _SNAPSHOT
+        kind = np.where(is_snapshot, DEPTH_SNAPSHOT_EVENT, DEPTH_EVENT)
+        side = np.where(depth["side"] == _BID, BUY_EVENT, SELL_EVENT)
+        out = _rows(depth, (kind | side).astype(np.uint64), self._instrument)
+        starts = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))
+        if self._is_first and len(starts):
+            # The first snapshot meets an empty book; clearing it would only cost time.
+            self._is_first = False
+            starts = starts[1:]
+        clears = np.zeros(len(starts), out.dtype)
+        clears["ev"] = DEPTH_CLEAR_EVENT
+        clears["exch_ts"] = out["exch_ts"][starts]
+        clears["local_ts"] = out["local_ts"][starts]
+        has_level = depth["side"] != 0
+        self.without_level += int((~has_level & ~is_snapshot).sum())
+        # An empty snapshot has a clear but no level.
+        kept = np.insert(has_level, starts, np.ones(len(starts), np.bool_))
+        merged: NDArray[np.void] = np.insert(out, starts, clears)[kept]
+        return merged
+
+
+class AppliedRows:
+    """Which depth rows our book applies: snapshots, and deltas beyond everything that it already
+    contains. Other engines have no sequence check that would skip the rest.
+    """
+
+    def __init__(self) -> None:
+        self.has_book = False
+        self._seq = SEQ_NONE
+
+    def mask(self, depth: NDArray[np.void]) -> NDArray[np.bool_]:
+        """For each row of the next batch of whole messages, whether the book applies it."""
+        starts = np.flatnonzero(depth["flags"] & _FIRST)
+        heads = depth[starts]
+        keep = [
+            self._applies(seq, is_snapshot=kind == _SNAPSHOT)
+            for kind, seq in zip(heads["kind"].tolist(), heads["seq"].tolist(), strict=True)
+        ]
+        lengths = np.diff(starts, append=len(depth))
+        return np.repeat(np.array(keep, np.bool_), lengths)
+
+    def _applies(self, seq: int, *, is_snapshot: bool) -> bool:
+        if is_snapshot:
+            self.has_book = True
+        elif not self.has_book or (seq <= self._seq and SEQ_NONE not in (seq, self._seq)):
+            return False
+        self._seq = seq
+        return True
+
+
+def in_both_orders(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Converted rows, ordered and flagged for both clocks; rows of equal receive time keep their
+    order.
+
+    Raises:
+        ValueError: hftbacktest would not take the result.
+
+    """
+    from hftbacktest.data.validation import correct_event_order, validate_event_order
+
     by_local = np.argsort(rows["local_ts"], kind="stable")
     by_exch = by_local[np.argsort(rows["exch_ts"][by_local], kind="stable")]
     # correct_event_order reads one index beyond each end before it tests for the end.
@@ -85,31 +183,7 @@ def to_hftbacktest(
     return merged
 
 
-def _applied(depth: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Which rows our book applies: snapshots, and deltas beyond everything it already contains."""
-    kind = depth["kind"]
-    is_snapshot = kind == _SNAPSHOT
-    if not is_snapshot.any():
-        raise ValueError("depth: expected a snapshot, found deltas only")
-    first = int(np.argmax(is_snapshot))
-    # The book's own update id before each row: the newest of all rows since the last snapshot.
-    snapshots = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))
-    keep: NDArray[np.bool_] = is_snapshot.copy()
-    bounds = [*snapshots.tolist(), len(depth)]
-    for begin, end in itertools.pairwise(bounds):
-        seq = depth["seq"][begin:end]
-        starts = depth["flags"][begin:end] & _FIRST != 0
-        newest = np.maximum.accumulate(seq)
-        before = np.concatenate([seq[:1], newest[:-1]])
-        # All rows of a message carry one id: what counts is the book's id before its first row.
-        message = np.cumsum(starts) - 1
-        fresh = (seq > before[starts.nonzero()[0]][message]) & (kind[begin:end] == _DELTA)
-        keep[begin:end] |= fresh
-    keep[:first] = False
-    return keep
-
-
-def _floats(steps: NDArray[np.int64], step: str) -> NDArray[np.float64]:
+def floats(steps: NDArray[np.int64], step: str) -> NDArray[np.float64]:
     """Whole steps as the floats nearest to the exact decimals."""
     sign, digits, exponent = Decimal(step).normalize().as_tuple()
     mantissa = int("".join(map(str, digits)))
@@ -130,32 +204,9 @@ def _rows(
     out["ev"] = event
     out["exch_ts"] = source["ts_event_ns"]
     out["local_ts"] = source["ts_recv_ns"]
-    out["px"] = _floats(source["px_ticks"], instrument.tick)
-    out["qty"] = _floats(source["qty_lots"], instrument.lot)
+    out["px"] = floats(source["px_ticks"], instrument.tick)
+    out["qty"] = floats(source["qty_lots"], instrument.lot)
     return out
-
-
-def _depth_rows(depth: NDArray[np.void], instrument: Instrument) -> NDArray[np.void]:
-    from hftbacktest import (
-        BUY_EVENT,
-        DEPTH_CLEAR_EVENT,
-        DEPTH_EVENT,
-        DEPTH_SNAPSHOT_EVENT,
-        SELL_EVENT,
-    )
-
-    is_snapshot = depth["kind"] == _SNAPSHOT
-    kind = np.where(is_snapshot, DEPTH_SNAPSHOT_EVENT, DEPTH_EVENT)
-    side = np.where(depth["side"] == _BID, BUY_EVENT, SELL_EVENT)
-    out = _rows(depth, (kind | side).astype(np.uint64), instrument)
-    # The first snapshot meets an empty book; clearing it would only cost time.
-    starts = np.flatnonzero(is_snapshot & (depth["flags"] & _FIRST != 0))[1:]
-    clears = np.zeros(len(starts), out.dtype)
-    clears["ev"] = DEPTH_CLEAR_EVENT
-    clears["exch_ts"] = out["exch_ts"][starts]
-    clears["local_ts"] = out["local_ts"][starts]
-    merged: NDArray[np.void] = np.insert(out, starts, clears)
-    return merged
 
 
 def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.void]:
@@ -166,13 +217,19 @@ def _trade_rows(trades: NDArray[np.void], instrument: Instrument) -> NDArray[np.
 
 
 def backtest(
-    data: NDArray[np.void], instrument: Instrument, setup: Setup, *, book: str = "hashmap"
+    data: NDArray[np.void] | list[str],
+    instrument: Instrument,
+    setup: Setup,
+    *,
+    book: str = "hashmap",
 ) -> Any:
     """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no
     partial fills.
 
-    `book` is `hashmap`, or `vector`: its array of levels, here spanning all prices in the data,
-    which is the faster of the two. `data` must outlive the backtest, which reads it in place.
+    `data` is the rows, or paths of npz files that are played one after the other. `book` is
+    `hashmap`, or `vector`: its array of levels, here spanning all prices in the data, which must be
+    rows then; it is the faster of the two. Rows must outlive the backtest, which reads them in
+    place.
     """
     from hftbacktest import (
         BacktestAsset,
@@ -180,7 +237,7 @@ def backtest(
         ROIVectorMarketDepthBacktest,
     )
 
-    asset = BacktestAsset().data([data])
+    asset = BacktestAsset().data(data if isinstance(data, list) else [data])
     size = float(instrument.contract_size)
     asset = asset.inverse_asset(size) if instrument.kind == "inverse" else asset.linear_asset(size)
     asset = (
@@ -194,6 +251,7 @@ def backtest(
     )
     if book == "hashmap":
         return HashMapMarketDepthBacktest([asset])
+    assert not isinstance(data, list)
     px = data["px"][data["px"] > 0]
     asset = asset.roi_lb(float(px.min())).roi_ub(float(px.max()))
     return ROIVectorMarketDepthBacktest([asset])
@@ -213,8 +271,8 @@ def run_commands(
     hbt = backtest(data, instrument, setup)
     raw = np.zeros(int(commands["order_id"].max()), kernels.RAW_RESULT_DTYPE)
     sent = np.zeros(len(commands), np.bool_)
-    px = _floats(commands["px_ticks"], instrument.tick)
-    qty = _floats(commands["qty_lots"], instrument.lot)
+    px = floats(commands["px_ticks"], instrument.tick)
+    qty = floats(commands["qty_lots"], instrument.lot)
     done = kernels.send_commands(hbt, commands, px, qty, sent, raw)
     if done != len(commands):
         raise RuntimeError(f"hftbacktest stopped at command {done} of {len(commands)}")
@@ -237,7 +295,7 @@ def run_quoting(
     hbt = backtest(data, instrument, setup, book=book)
     tops = np.zeros((plan.looks, 2), np.int64)
     raw = np.zeros(plan.orders, kernels.RAW_RESULT_DTYPE)
-    qty = float(_floats(np.array([plan.qty_lots]), instrument.lot)[0])
+    qty = float(floats(np.array([plan.qty_lots]), instrument.lot)[0])
     started = time.perf_counter()
     looks = kernels.quote(
         hbt, plan.begin_ns, plan.interval_ns, plan.looks_per_quote, qty, tops, raw
@@ -251,8 +309,12 @@ def run_quoting(
     return QuotingRun(seconds, tops, orders, bids, asks, (len(bids), len(asks)))
 
 
-def run_idle(data: NDArray[np.void], instrument: Instrument, *, book: str) -> QuotingRun:
-    """Plays the rows to their end without a strategy; both of its books are kept up to date."""
+def run_idle(
+    data: NDArray[np.void] | list[str], instrument: Instrument, *, book: str
+) -> QuotingRun:
+    """Plays the rows, or files of them, to their end without a strategy; both of its books are kept
+    up to date.
+    """
     from engine.peers import hftbacktest_numba as kernels
 
     hbt = backtest(data, instrument, Setup(), book=book)

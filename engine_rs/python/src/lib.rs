@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod chart;
 mod cob;
+mod decimals;
 mod errors;
 mod events;
 mod flow;
@@ -34,6 +35,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     bench::register(m)?;
     chart::register(m)?;
     cob::register(m)?;
+    decimals::register(m)?;
     events::register(m)?;
     flow::register(m)?;
     flow_replay::register(m)?;
