@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import heapq
 import importlib.util
-import itertools
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from engine.catalog_tables import bars_schema
 from engine.cli import main
 from engine.config import ConfigError
 from engine.exporters import ExportFailed, ExportReport, formats, run_export
-from engine.exporters.fixed_point import FixedPoint, decimals
+from engine.exporters.fixed_point import decimals
 from engine.instruments import load_instrument
 from engine.peers import hftbacktest as peer
 from tests import market
@@ -637,44 +636,3 @@ def test_polars_and_pandas_read_it(made: Catalog, tmp_path: Path) -> None:
     frame = pandas.read_parquet(tmp_path / "out" / "trades.parquet")
     assert frame["qty_lots"].tolist() == trades["qty_lots"].tolist()
     assert str(frame["ts_recv"].dtype) == "datetime64[ns, UTC]"
-
-
-# NautilusTrader's integers.
-
-
-@pytest.mark.parametrize("width", [16, 8])
-@pytest.mark.parametrize("step", ["0.1", "0.001", "1", "0.5", "0.00000001", "25"])
-def test_fixed_point_integers_are_exact(width: int, step: str) -> None:
-    most = 2**62 if width == 16 else int(9 * 10**9 / Decimal(step))
-    rng = random.Random(3)
-    values = [rng.randrange(-(2 ** rng.randrange(1, 63)), most) for _ in range(500)]
-    steps = np.array([0, 1, -1, most, *(max(-most, value) for value in values)], np.int64)
-    column = FixedPoint(step, width)
-    words = column.encode(steps)
-    exact = [
-        int(count * Decimal(step).scaleb(16 if width == 16 else 9)) for count in steps.tolist()
-    ]
-    assert words.tobytes() == b"".join(
-        value.to_bytes(width, "little", signed=True) for value in exact
-    )
-    back, whole = column.decode(words)
-    assert whole.all()
-    assert np.array_equal(back, steps)
-    beside = words.copy()
-    beside[:, 0] += np.uint64(1)
-    assert not column.decode(beside)[1].any()
-
-
-def test_fixed_point_refuses_what_it_cannot_tell() -> None:
-    with pytest.raises(ValueError, match=r"at most 9 decimals .* found 0.0000000001"):
-        FixedPoint("0.0000000001", 8)
-    with pytest.raises(OverflowError, match="beyond 8 bytes"):
-        FixedPoint("1", 8).encode(np.array([10**10]))
-    huge = np.array([[0, 1 << 62], [2**64 - 1, 2**63 - 1]], np.uint64)
-    assert not FixedPoint("0.0000000001", 16).decode(huge)[1].any()
-
-
-def test_step_decimals() -> None:
-    given = {"0.1": 1, "1": 0, "10": 0, "0.00100": 3, "0.5": 1}
-    assert {step: decimals(step) for step in given} == given
-    assert list(itertools.accumulate(given.values())) == [1, 1, 1, 4, 5]
