@@ -8,6 +8,7 @@ mod cob;
 mod errors;
 mod events;
 mod flow;
+mod flow_replay;
 mod importing;
 mod kernel;
 mod l3;
@@ -35,6 +36,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     cob::register(m)?;
     events::register(m)?;
     flow::register(m)?;
+    flow_replay::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
