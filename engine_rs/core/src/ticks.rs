@@ -46,9 +46,9 @@ impl Default for TickRing {
 }
 
 impl TickRing {
-    /// An empty ring of at most `rows_max` ticks, at least one.
+    /// An empty ring of at most `rows_max` ticks; between one and [`ROWS_MAX`].
     pub fn new(rows_max: usize) -> Self {
-        let rows_max = rows_max.max(1);
+        let rows_max = rows_max.clamp(1, ROWS_MAX);
         Self {
             buffer: Vec::with_capacity(rows_max),
             rows_max,
