@@ -16,7 +16,6 @@ mod set;
 pub use set::BarSet;
 
 use crate::error::{Error, Result};
-use crate::event::Event;
 
 /// The intervals that bars come in, with their names.
 pub const INTERVALS: [(&str, i64); 7] = [
@@ -88,59 +87,29 @@ impl Bar {
     }
 }
 
-/// Builds the bars of one instrument and interval.
-#[derive(Clone, Debug)]
-pub struct BarBuilder {
-    interval_ns: i64,
-    set: BarSet,
-}
-
-impl BarBuilder {
-    /// A builder of bars of a positive length.
-    pub fn new(interval_ns: i64) -> Result<Self> {
-        let mut set = BarSet::default();
-        set.add_interval(interval_ns)?;
-        Ok(Self { interval_ns, set })
-    }
-
-    /// The interval in ns.
-    pub fn interval_ns(&self) -> i64 {
-        self.interval_ns
-    }
-
-    /// As [`BarSet::pop_completed`].
-    pub fn pop_completed(&mut self, ts_ns: i64) -> Option<Bar> {
-        self.set.pop_completed(ts_ns)
-    }
-
-    /// As [`BarSet::add`].
-    pub fn add(&mut self, trade: &Event, ts_ns: i64) {
-        self.set.add(trade, ts_ns);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventKind, Side};
+    use crate::event::{Event, EventKind, Side};
 
-    fn feed(builder: &mut BarBuilder, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
+    fn feed(set: &mut BarSet, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
         let trade = Event {
             ts_event_ns: ts_ns,
             ts_recv_ns: ts_ns,
             ..crate::event::tests::row(EventKind::Trade, side, px, qty, 1)
         };
-        let bars = std::iter::from_fn(|| builder.pop_completed(ts_ns)).collect();
-        builder.add(&trade, ts_ns);
+        let bars = std::iter::from_fn(|| set.pop_completed(ts_ns)).collect();
+        set.add(&trade, ts_ns);
         bars
     }
 
     #[test]
     fn bars_close_with_the_first_trade_after_them() {
-        let mut builder = BarBuilder::new(10).unwrap();
-        assert!(feed(&mut builder, 13, 100, 2, Side::Bid).is_empty());
-        assert!(feed(&mut builder, 19, 90, 3, Side::Ask).is_empty());
-        let bars = feed(&mut builder, 45, 95, 1, Side::Bid);
+        let mut set = BarSet::default();
+        set.add_interval(10).unwrap();
+        assert!(feed(&mut set, 13, 100, 2, Side::Bid).is_empty());
+        assert!(feed(&mut set, 19, 90, 3, Side::Ask).is_empty());
+        let bars = feed(&mut set, 45, 95, 1, Side::Bid);
         assert_eq!(bars.len(), 3, "10, and the empty 20 and 30");
         let first = bars[0];
         assert_eq!(
@@ -158,7 +127,7 @@ mod tests {
             (30, 90, 0)
         );
         assert_eq!(empty.trades, 0);
-        assert_eq!(feed(&mut builder, 50, 97, 1, Side::Bid)[0].open_ticks, 95);
+        assert_eq!(feed(&mut set, 50, 97, 1, Side::Bid)[0].open_ticks, 95);
     }
 
     #[test]
