@@ -92,24 +92,24 @@ mod tests {
     use super::*;
     use crate::event::{Event, EventKind, Side};
 
-    fn feed(builder: &mut BarSet, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
+    fn feed(set: &mut BarSet, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
         let trade = Event {
             ts_event_ns: ts_ns,
             ts_recv_ns: ts_ns,
             ..crate::event::tests::row(EventKind::Trade, side, px, qty, 1)
         };
-        let bars = std::iter::from_fn(|| builder.pop_completed(ts_ns)).collect();
-        builder.add(&trade, ts_ns);
+        let bars = std::iter::from_fn(|| set.pop_completed(ts_ns)).collect();
+        set.add(&trade, ts_ns);
         bars
     }
 
     #[test]
     fn bars_close_with_the_first_trade_after_them() {
-        let mut builder = BarSet::default();
-        assert!(builder.add_interval(10).unwrap());
-        assert!(feed(&mut builder, 13, 100, 2, Side::Bid).is_empty());
-        assert!(feed(&mut builder, 19, 90, 3, Side::Ask).is_empty());
-        let bars = feed(&mut builder, 45, 95, 1, Side::Bid);
+        let mut set = BarSet::default();
+        set.add_interval(10).unwrap();
+        assert!(feed(&mut set, 13, 100, 2, Side::Bid).is_empty());
+        assert!(feed(&mut set, 19, 90, 3, Side::Ask).is_empty());
+        let bars = feed(&mut set, 45, 95, 1, Side::Bid);
         assert_eq!(bars.len(), 3, "10, and the empty 20 and 30");
         let first = bars[0];
         assert_eq!(
@@ -127,7 +127,7 @@ mod tests {
             (30, 90, 0)
         );
         assert_eq!(empty.trades, 0);
-        assert_eq!(feed(&mut builder, 50, 97, 1, Side::Bid)[0].open_ticks, 95);
+        assert_eq!(feed(&mut set, 50, 97, 1, Side::Bid)[0].open_ticks, 95);
     }
 
     #[test]
