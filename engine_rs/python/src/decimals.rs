@@ -49,7 +49,11 @@ type Column<'py, T> = Bound<'py, PyArray1<T>>;
 /// taken for the nearest step, the indices of those that were.
 #[pyfunction]
 #[pyo3(signature = (offsets, data, step, nearest_places=None))]
-#[allow(clippy::type_complexity, reason = "named at the Python edge")]
+#[allow(
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    reason = "arguments and results as PyO3 wants them"
+)]
 fn decimal_steps<'py>(
     py: Python<'py>,
     offsets: PyReadonlyArray1<'py, i32>,
@@ -114,7 +118,11 @@ fn count_texts(
 /// that denotes no multiple. Returns what [`decimal_steps`] does, but for the rounded ones.
 #[pyfunction]
 #[pyo3(signature = (values, step, tolerance=1e-6))]
-#[allow(clippy::type_complexity, reason = "named at the Python edge")]
+#[allow(
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    reason = "arguments and results as PyO3 wants them"
+)]
 fn float_steps<'py>(
     py: Python<'py>,
     values: PyReadonlyArray1<'py, f64>,
@@ -136,8 +144,8 @@ fn float_steps<'py>(
     ))
 }
 
-/// Beyond this, neighbouring floats are half a step and more apart.
-const COUNT_MAX: f64 = (1u64 << 51) as f64;
+/// 2^51: beyond it neighbouring floats are half a step and more apart.
+const COUNT_MAX: f64 = 2_251_799_813_685_248.0;
 
 #[allow(
     clippy::cast_possible_truncation,
