@@ -576,6 +576,46 @@ class OrderBook:
         """Side, price and new size of each level that is not what it was at the last call."""
     def counts(self) -> dict[str, int]: ...
 
+# Bars, order flow and ticks on their own, for benchmarks and for tests against plain oracles.
+_Wide: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]
+"""Integers of 128 bits: upper halves, lower halves."""
+
+def build_bars(trades: _Rows, intervals: Sequence[str]) -> tuple[npt.NDArray[np.int64], _Wide]:
+    """Complete bars in order of emission, `(bars, 10)`: trades received by then, start, interval,
+    open, high, low, close, volume, buy volume, trades; and the value (price × lots) of each. In ns,
+    ticks and lots. Raises ValueError for rows that are no trades and for unknown intervals."""
+
+def replay_flow(
+    trades: _Rows,
+    tick: str,
+    bucket: str,
+    after: npt.NDArray[np.int64],
+    at_ns: npt.NDArray[np.int64],
+) -> dict[str, Any]:
+    """Order flow as it is after so many trades at such times, a row for each: `lots` (128 bits) and
+    `trades`, by volume (1, 5, 15, 60 s, session, all) and aggressor (unknown, buying, selling),
+    `ratio` by volume, `session_start_ns`; after all trades the session's `profile`, lots by bucket,
+    and `outside` of it, `early_trades` and `bytes`."""
+
+def aggressor_orders(
+    trades: _Rows, after: npt.NDArray[np.int64], at_ns: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], _Wide, _Wide]:
+    """Aggressors' orders in order of emission, `(orders, 9)`: trades received by then and our
+    clock, side, venue time, receive time, first and last price, trades, levels; and lots and value
+    of each. The clock is looked at after so many trades at such times."""
+
+def count_flow(
+    trades: _Rows, intervals: Sequence[str], tick: str, bucket: str
+) -> tuple[int, int, int, int]:
+    """Bars, order flow and aggressors' orders all together, nothing of it kept: number of bars, of
+    orders, of sweeps, and lots bought less lots sold."""
+
+def replay_ticks(
+    depth: _Rows, trades: _Rows, rows_max: int, at_ns: int
+) -> tuple[_Rows, _Rows, int]:
+    """The ticks kept at a time in order of receipt, in two parts, and how many went for want of
+    room."""
+
 # Columns of vendor files to whole steps; used through `engine.importers.delimited`.
 def decimal_steps(
     offsets: npt.NDArray[np.int32],

@@ -26,10 +26,15 @@ class ImportKeys:
     """Keys of `cobalt import`."""
 
     path: list[str] = field(
-        default_factory=list, metadata={"help": "file, glob in quotes, or [a,b]; gzip or plain"}
+        default_factory=list,
+        metadata={"help": "file, glob in quotes, or [a,b]; for nautilus the catalog's folder"},
     )
     instrument: str = _key("", "id of the instrument that the files are of")
-    format: str = _key("binance", "binance, or binance_exchange_info to add instruments")
+    format: str = _key(
+        "binance",
+        "binance (raw recordings), binance_archive, bitstamp_l3, candles, hftbacktest, nautilus,"
+        " tardis, or binance_exchange_info to add instruments",
+    )
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     base_latency_ns: int = _key(
         0, "receive latency of the fastest message, if clocks are corrected"
@@ -292,12 +297,13 @@ def _backtest(arguments: Sequence[str]) -> int:
 
 COMMANDS = {
     "import": Command(
-        "recordings of a venue into the catalog",
+        "recordings, vendors' files and other engines' data into the catalog",
         ImportKeys,
         (
             "cobalt import path='recordings/btcusdt_*.gz' instrument=BTCUSDT-PERP.BINANCE",
             "cobalt import format=binance_exchange_info path=exchangeInfo.json"
             " instrument=SOLUSDT-PERP.BINANCE",
+            "cobalt import format=nautilus path=nautilus_catalog instrument=BTCUSDT-PERP.BINANCE",
         ),
         _import,
     ),

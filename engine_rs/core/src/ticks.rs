@@ -1,8 +1,9 @@
 //! The latest 30 minutes of raw ticks of one instrument.
 //!
 //! Ticks are trades and changes of the best bid and ask: what happened at the touch, one row each,
-//! as [`Event`]s. Changes deeper in the book are in its own histories; all rows would be six times
-//! as many. Rows lie in order of receipt and readers get them as two slices.
+//! as [`Event`]s. Changes deeper in the book are in its own histories; all rows would be ten to
+//! thirty times as many in recordings of Binance. Rows lie in order of receipt and readers get them
+//! as two slices.
 //!
 //! Memory: one buffer of [`ROWS_MAX`] rows of 56 bytes, [`BYTES_MAX`] in all, reserved once and
 //! never moved, of which the operating system gives what was written to. The ring uses no more of
@@ -45,9 +46,9 @@ impl Default for TickRing {
 }
 
 impl TickRing {
-    /// An empty ring of at most `rows_max` ticks, at least one.
+    /// An empty ring of at most `rows_max` ticks; between one and [`ROWS_MAX`].
     pub fn new(rows_max: usize) -> Self {
-        let rows_max = rows_max.max(1);
+        let rows_max = rows_max.clamp(1, ROWS_MAX);
         Self {
             buffer: Vec::with_capacity(rows_max),
             rows_max,

@@ -9,6 +9,7 @@ mod decimals;
 mod errors;
 mod events;
 mod flow;
+mod flow_replay;
 mod importing;
 mod kernel;
 mod l3;
@@ -37,6 +38,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     decimals::register(m)?;
     events::register(m)?;
     flow::register(m)?;
+    flow_replay::register(m)?;
     importing::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;

@@ -16,7 +16,6 @@ mod set;
 pub use set::BarSet;
 
 use crate::error::{Error, Result};
-use crate::event::Event;
 
 /// The intervals that bars come in, with their names.
 pub const INTERVALS: [(&str, i64); 7] = [
@@ -88,43 +87,12 @@ impl Bar {
     }
 }
 
-/// Builds the bars of one instrument and interval.
-#[derive(Clone, Debug)]
-pub struct BarBuilder {
-    interval_ns: i64,
-    set: BarSet,
-}
-
-impl BarBuilder {
-    /// A builder of bars of a positive length.
-    pub fn new(interval_ns: i64) -> Result<Self> {
-        let mut set = BarSet::default();
-        set.add_interval(interval_ns)?;
-        Ok(Self { interval_ns, set })
-    }
-
-    /// The interval in ns.
-    pub fn interval_ns(&self) -> i64 {
-        self.interval_ns
-    }
-
-    /// As [`BarSet::pop_completed`].
-    pub fn pop_completed(&mut self, ts_ns: i64) -> Option<Bar> {
-        self.set.pop_completed(ts_ns)
-    }
-
-    /// As [`BarSet::add`].
-    pub fn add(&mut self, trade: &Event, ts_ns: i64) {
-        self.set.add(trade, ts_ns);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventKind, Side};
+    use crate::event::{Event, EventKind, Side};
 
-    fn feed(builder: &mut BarBuilder, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
+    fn feed(builder: &mut BarSet, ts_ns: i64, px: i64, qty: i64, side: Side) -> Vec<Bar> {
         let trade = Event {
             ts_event_ns: ts_ns,
             ts_recv_ns: ts_ns,
@@ -137,7 +105,8 @@ mod tests {
 
     #[test]
     fn bars_close_with_the_first_trade_after_them() {
-        let mut builder = BarBuilder::new(10).unwrap();
+        let mut builder = BarSet::default();
+        assert!(builder.add_interval(10).unwrap());
         assert!(feed(&mut builder, 13, 100, 2, Side::Bid).is_empty());
         assert!(feed(&mut builder, 19, 90, 3, Side::Ask).is_empty());
         let bars = feed(&mut builder, 45, 95, 1, Side::Bid);

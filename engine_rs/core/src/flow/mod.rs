@@ -108,6 +108,8 @@ const _: () = assert!(size_of::<Entry>() == 32);
 #[derive(Clone, Debug)]
 pub struct Flow {
     now_ns: i64,
+    /// Nothing leaves a window and no session ends before.
+    next_ns: i64,
     entries: VecDeque<Entry>,
     /// Number of the first entry kept, counted from 1 since the start.
     first: usize,
@@ -131,6 +133,7 @@ impl Flow {
     pub fn new(tick: Step, bucket: Step) -> Result<Self> {
         Ok(Self {
             now_ns: i64::MIN,
+            next_ns: i64::MIN,
             entries: VecDeque::new(),
             first: 1,
             oldest: [1; WINDOWS],
@@ -161,6 +164,8 @@ impl Flow {
                 trades: 1,
                 side,
             });
+            let leaves_ns = self.now_ns.saturating_add(WINDOWS_NS[0]);
+            self.next_ns = self.next_ns.min(leaves_ns);
         }
     }
 
@@ -168,22 +173,31 @@ impl Flow {
     #[inline]
     pub fn advance(&mut self, now_ns: i64) {
         self.now_ns = self.now_ns.max(now_ns);
+        if self.now_ns >= self.next_ns {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if self.now_ns >= self.session_end_ns {
+            self.begin_session();
+        }
+        self.next_ns = self.session_end_ns;
         for (window, span_ns) in WINDOWS_NS.into_iter().enumerate() {
             let gone = &mut self.gone[window];
-            while let Some(entry) = at(&self.entries, self.first, self.oldest[window])
-                && self.now_ns.saturating_sub(entry.ts_ns) >= span_ns
-            {
+            while let Some(entry) = self.entries.get(self.oldest[window] - self.first) {
+                if self.now_ns.saturating_sub(entry.ts_ns) < span_ns {
+                    let leaves_ns = entry.ts_ns.saturating_add(span_ns);
+                    self.next_ns = self.next_ns.min(leaves_ns);
+                    break;
+                }
                 gone.add(entry.side, entry.lots, u64::from(entry.trades));
                 self.oldest[window] += 1;
             }
         }
-        while self.first < self.oldest[LONGEST] {
-            self.entries.pop_front();
-            self.first += 1;
-        }
-        if self.now_ns >= self.session_end_ns {
-            self.begin_session();
-        }
+        let kept_from = self.oldest[LONGEST];
+        self.entries.drain(..kept_from - self.first);
+        self.first = kept_from;
     }
 
     /// Adds to the latest entry of the side, if that is as good as at the same time.
@@ -260,12 +274,6 @@ impl Flow {
     pub fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>() + self.profile.bytes()
     }
-}
-
-/// The entry with this number, if it is there.
-#[inline]
-fn at(entries: &VecDeque<Entry>, first: usize, number: usize) -> Option<&Entry> {
-    entries.get(number - first)
 }
 
 #[cfg(test)]
