@@ -208,6 +208,18 @@ def test_candles_need_an_interval_and_stand_alone(tmp_path: Path) -> None:
     assert "options.interval: expected with klines only" in no_klines
 
 
+def test_a_candle_with_bytes_that_are_no_text_costs_itself_only(tmp_path: Path) -> None:
+    lines = [
+        f"{T0_MS + 60_000 * at},1.0,2.0,0.5,1.5,10,{T0_MS + 60_000 * at + 59_999},15.0,7,4,6.0,0"
+        for at in range(3)
+    ]
+    content = text(*lines[:2]) + b"\xff\xfe,1\n" + text(lines[2])
+    options = {"interval": "1m"}
+    report = imported(tmp_path, PERP, content, options=options, max_broken_share=0.5)
+    assert (report.rows, report.broken) == ({"bars": 3}, 1)
+    assert report.broken_first[0].reason == "expected 12 columns, found 2"
+
+
 @pytest.mark.parametrize(
     ("first", "words"),
     [

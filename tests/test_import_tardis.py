@@ -15,6 +15,7 @@ from engine import _core
 from engine.catalog import Catalog
 from engine.config import ConfigError
 from engine.importers import ImportFailed, ImportReport, run_import
+from engine.instruments import Instrument, load_instrument, write_instrument
 from tests.recordings import CASES, Case, needs_recordings
 from tests.tardis_lines import (
     BOOK,
@@ -482,6 +483,24 @@ def test_options_of_the_format(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             imported(tmp_path, content, options=options)
         assert words in str(caught.value)
+
+
+def test_an_exchange_without_recordings_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = load_instrument("BTCUSD-PERP.BINANCE").to_mapping()
+    values |= {"market": "other", "symbol": "XBTUSD", "tick": "0.5"}
+    write_instrument(
+        Instrument.from_mapping("XBTUSD-PERP.BITMEX", values), tmp_path / "conf" / "instrument"
+    )
+    rows = [trade(at, f"{at}-a", px="100.5", qty=3) for at in range(150)]
+    lines = [text.replace("binance-futures,BTCUSDT", "bitmex,XBTUSD") for text in rows]
+    lines.append(rows[0].replace("binance-futures,BTCUSDT", "bitmax,XBTUSD"))
+    report = imported(tmp_path, file(TRADES, lines), instrument="XBTUSD-PERP.BITMEX")
+    assert (report.rows["trades"], report.broken) == (150, 1)
+    assert "exchange: expected one of bitmex, found 'bitmax'" in report.broken_first[0].reason
+    assert "The files are of the exchange bitmex." in report.notes
 
 
 def test_a_longer_delay_is_taken_when_it_is_allowed(tmp_path: Path) -> None:

@@ -143,6 +143,14 @@ def _take_exponents(
     counted.rounded[rows] = again.rounded
 
 
+def _numpy(array: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """An Arrow array of numbers without nulls as numpy sees its memory. Its own `to_numpy` would
+    load pandas, a second and more, wherever that is installed.
+    """
+    values = np.frombuffer(array.buffers()[1] or b"", dtype)
+    return values[array.offset : array.offset + len(array)]
+
+
 def _mask(rows: int, at: Integers) -> Mask:
     mask = np.zeros(rows, np.bool_)
     mask[at] = True
@@ -186,8 +194,7 @@ class Block:
         """Which cells of a column are empty."""
         import pyarrow.compute as pc
 
-        lengths = pc.binary_length(self._columns[name])
-        empty: Mask = lengths.to_numpy(zero_copy_only=False) == 0
+        empty: Mask = _numpy(pc.binary_length(self._columns[name]), np.int32) == 0
         return empty
 
     def require(self, sound: Mask, reason: Callable[[int], str]) -> None:
@@ -270,7 +277,7 @@ class Block:
 
         column = self._columns[name]
         known = pa.array([text.encode() for text in texts], column.type)
-        place = pc.index_in(column, known).fill_null(-1).to_numpy(zero_copy_only=False)
+        place = _numpy(pc.index_in(column, known).fill_null(-1), np.int32)
         self.expect(name, place >= 0, expected or f"one of {', '.join(texts)}")
         found: Integers = place.astype(np.int64)
         return found
@@ -309,6 +316,7 @@ class Block:
         """Which rows have in these columns what the row before has; `before` holds the cells of the
         last row of the block before.
         """
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         same = np.ones(len(self), np.bool_)
@@ -319,7 +327,7 @@ class Block:
         for name in names:
             column = self._columns[name]
             equal = pc.equal(column.slice(1), column.slice(0, max(len(column) - 1, 0)))
-            same[1:] &= equal.to_numpy(zero_copy_only=False)
+            same[1:] &= _numpy(equal.cast(pa.uint8()), np.uint8) == 1
         return same
 
     def leave_out(self, rows: Mask) -> None:

@@ -6,6 +6,7 @@ early or is damaged, the rows before that are good and the damage is told.
 
 from __future__ import annotations
 
+import codecs
 import io
 import lzma
 import sys
@@ -138,7 +139,7 @@ def _open_csv(path: Path, names: Sequence[str] | None, skip_lines: int) -> Table
         done = 0
         try:
             reader = csv.open_csv(
-                stream,
+                _Text(stream),
                 csv.ReadOptions(
                     use_threads=False,
                     block_size=_BLOCK_BYTES,
@@ -288,6 +289,34 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
+class _Text(io.RawIOBase):
+    """Bytes of which those that are no UTF-8 are question marks: pyarrow cannot tell of a row that
+    it leaves out where the row is no text.
+    """
+
+    def __init__(self, stream: Unpacked) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """True: this is what the stream is for."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """As `Unpacked.read`."""
+        text = self._stream.read(size)
+        return text if text.isascii() else text.decode(errors=_MARK_BYTES).encode()
+
+
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "?" * (error.end - error.start), error.end
+
+
+_MARK_BYTES = "cobalt_question_marks"
+codecs.register_error(_MARK_BYTES, _marked)
+
+
 class _Members:
     """The text of gzip or xz members, one after the other, to the last byte before any damage."""
 
@@ -328,17 +357,23 @@ def _unpacker(path: Path, file: Any, head: bytes) -> Any:
         return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         try:
-            archive = zipfile.ZipFile(file)
-        except zipfile.BadZipFile as error:
+            return _only_member(path, zipfile.ZipFile(file))
+        except ImportFailed:
+            raise
+        except Exception as error:
+            # Damage anywhere in its tables of places, or a way to pack that Python does not know.
             raise ImportFailed(
-                f"{path}: not a whole zip file: {error}; nothing was imported"
+                f"{path}: not a whole zip file: {_first_line(error)}; nothing was imported"
             ) from error
-        members = [item for item in archive.infolist() if not item.is_dir()]
-        if len(members) != 1:
-            listed = ", ".join(item.filename for item in members[:5]) or "none"
-            raise ImportFailed(f"{path}: expected a zip file of one table, found {listed}")
-        return archive.open(members[0])
     return file
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> Any:
+    members = [item for item in archive.infolist() if not item.is_dir()]
+    if len(members) != 1:
+        listed = ", ".join(item.filename for item in members[:5]) or "none"
+        raise ImportFailed(f"{path}: expected a zip file of one table, found {listed}")
+    return archive.open(members[0])
 
 
 def _check_ratio(

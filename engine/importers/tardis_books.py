@@ -25,8 +25,8 @@ __all__ = ["BookDifferences", "BookMessages"]
 _DELTA, _SNAPSHOT = 1, 2
 _BID, _ASK = 1, 2
 _HOUR_NS = 3_600_000_000_000
-# Cells of the widest table of a step: 64 MiB of 8 bytes.
-_CELLS = 8 << 20
+# Cells of the widest table of a step: 4 MiB of 8 bytes.
+_CELLS = 512 << 10
 
 
 class BookMessages:
