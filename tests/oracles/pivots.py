@@ -10,8 +10,8 @@ def pivots(high: np.ndarray, low: np.ndarray, k: int, levels: int) -> np.ndarray
     are to be told: by time of confirmation, level, highs first.
     """
     found = []
-    for is_high, px in ((1, high), (0, low)):
-        at = np.arange(len(px))
+    for is_high, side in ((1, high), (0, low)):
+        at, px = np.arange(len(side)), side
         known = at
         for level in range(1, levels + 1):
             chosen = stands(px, k, is_high)
