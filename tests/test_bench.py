@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from engine import _core, bench, bench_data
+from engine import _core, bench, bench_data, bench_state
 from engine.peers import hftbacktest as peer
 from tests.recordings import ROOT, needs_recordings
 
@@ -24,6 +24,16 @@ NAMES = [
     "kernel, Python strategy at 10 Hz",
     "kernel, Python handler on every message",
 ]
+STATE = [
+    "kernel with bars of 7 intervals",
+    "kernel with pivots on 7 intervals",
+    "kernel with order flow and sweeps",
+    "kernel with COB, sampled at 10 Hz",
+    "kernel with COB, flow, bars, pivots",
+    "kernel with the same, read in Python at 10 Hz",
+    "COB of 3 venues",
+    "heatmap of 300 s × 40 buckets",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +45,7 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("COBALT_RECORDINGS", raising=False)
     told: list[str] = []
     rows = bench.run(runs=2, seconds=6, progress=told.append)
-    assert [row.name for row in rows] == told == NAMES
+    assert [row.name for row in rows] == told == NAMES + STATE
     for row in rows:
         assert row.checked
         assert row.checks
@@ -48,12 +58,15 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
             assert row.note is not None
         else:
             assert row.peer_value is not None
-            assert row.peer_value > max(row.other_peers.values())
+            assert row.peer_value > max(row.other_peers.values(), default=0)
             assert row.ratio == pytest.approx(row.value / row.peer_value)
             assert row.peer_rows is not None
             assert row.peer_rows >= row.rows
-    assert [row.peer is not None for row in rows] == [False] + [peer.available()] * 3
-    assert [one["name"] for one in json.loads(json.dumps([row.to_dict() for row in rows]))] == NAMES
+    peers = [row.peer for row in rows]
+    assert [name is not None for name in peers[:4]] == [False] + [peer.available()] * 3
+    assert peers[4:] == [bench_state.BASE] * 7 + [None]
+    told_as = [one["name"] for one in json.loads(json.dumps([row.to_dict() for row in rows]))]
+    assert told_as == told
 
 
 def test_the_table_says_what_the_data_is(data: BenchData) -> None:

@@ -145,7 +145,7 @@ impl Chart {
     /// Takes in a complete bar that became known at `now_ns`, and appends the pivots that it
     /// confirms.
     pub fn push(&mut self, bar: &Bar, instrument: &Instrument, now_ns: i64, out: &mut Vec<Pivot>) {
-        self.bars.push(BarRow::new(bar, instrument));
+        self.bars.push(&BarRow::new(bar, instrument));
         self.days.push(
             bar.ts_start_ns,
             bar.interval_ns,
@@ -171,7 +171,7 @@ impl Chart {
                 .push(bar.ts_start_ns, bar.high_ticks, bar.low_ticks, now_ns, out);
             for pivot in &out[from..] {
                 pivots.structure.push(*pivot);
-                pivots.kept.push(*pivot);
+                pivots.kept.push(pivot);
             }
         }
     }

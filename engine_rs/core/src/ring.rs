@@ -41,10 +41,10 @@ impl<T: Copy + Default> MirrorRing<T> {
 
     /// Adds a value behind the others; the oldest goes when there is no room.
     #[inline]
-    pub fn push(&mut self, value: T) {
+    pub fn push(&mut self, value: &T) {
         let capacity = self.capacity();
-        self.slots[self.next] = value;
-        self.slots[self.next + capacity] = value;
+        self.slots[self.next] = *value;
+        self.slots[self.next + capacity] = *value;
         self.next += 1;
         if self.next == capacity {
             self.next = 0;
@@ -96,7 +96,7 @@ mod tests {
             let mut ring = MirrorRing::new(capacity);
             let address = ring.latest(0).as_ptr();
             for value in 0..total {
-                ring.push(value);
+                ring.push(&value);
             }
             let all: Vec<u32> = (0..total).collect();
             let held = all.len().min(capacity);
@@ -125,7 +125,7 @@ mod tests {
                         }
                     }
                     _ => {
-                        ring.push(value);
+                        ring.push(&value);
                         plain.push(value);
                         plain.drain(..plain.len().saturating_sub(capacity));
                     }

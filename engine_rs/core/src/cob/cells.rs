@@ -6,20 +6,19 @@
 //! multiple of 2^-64; the rounding is a function of the level alone, so that what was added is what
 //! is taken away.
 //!
-//! Buckets near the last looked-at window lie in an array, the others in a sorted map.
+//! Only a zone of [`ZONE`] buckets is kept, a few times the window: a level outside of it costs two
+//! comparisons. When the window leaves the zone, the zone is laid around it and filled from the
+//! book.
 
-use std::collections::BTreeMap;
-
+use crate::book::Book;
 use crate::decimal::{PLACES_MAX, Step};
 use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::instrument::{ContractKind, Instrument};
 
-/// Buckets in the array.
-const DENSE: usize = 4096;
-const DENSE_BUCKETS: i64 = 4096;
-/// A window that comes nearer than this to an end of the array moves it.
-const MARGIN: i64 = 256;
+/// Buckets of the zone.
+const ZONE: usize = 128;
+const ZONE_BUCKETS: i64 = 128;
 /// 2^64: units of a base asset in which levels of inverse contracts are counted.
 const INVERSE_UNITS: f64 = 18_446_744_073_709_551_616.0;
 
@@ -82,6 +81,15 @@ impl Grid {
         let bucket = (i128::from(px_ticks) * i128::from(self.num)).div_euclid(i128::from(self.den));
         // Only a tick far above the bucket size leads out of 64 bits.
         i64::try_from(bucket).unwrap_or(if bucket < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+impl Grid {
+    /// The lowest price whose bucket is `bucket` or above.
+    fn px_from(self, bucket: i64) -> i64 {
+        let product = i128::from(bucket) * i128::from(self.den);
+        let px = -(-product).div_euclid(i128::from(self.num));
+        i64::try_from(px).unwrap_or(if px < 0 { i64::MIN } else { i64::MAX })
     }
 }
 
@@ -152,6 +160,15 @@ impl Units {
         to_f64(self.count(px_ticks, lots)) * self.base_unit
     }
 
+    /// Weighted bid and ask quantity of a bucket in base units.
+    #[inline]
+    pub fn quantities(&self, cell: &Cell) -> (f64, f64) {
+        (
+            to_f64(cell.bid) * self.qty_unit,
+            to_f64(cell.ask) * self.qty_unit,
+        )
+    }
+
     /// The size of a level as an exact integer.
     #[inline]
     #[allow(
@@ -198,22 +215,24 @@ pub struct Cell {
 #[derive(Clone, Debug)]
 pub struct Cells {
     units: Units,
+    /// The first bucket of the zone.
     base: i64,
-    dense: Box<[Cell]>,
-    outside: BTreeMap<i64, Cell>,
+    /// Prices of the zone, lowest and highest; no price where there is no zone.
+    px_range: (i64, i64),
+    zone: Box<[Cell; ZONE]>,
 }
 
 impl Cells {
-    /// Bytes of the array.
-    pub const BYTES: usize = DENSE * size_of::<Cell>();
+    /// Bytes of the zone.
+    pub const BYTES: usize = ZONE * size_of::<Cell>();
 
-    /// Empty buckets.
+    /// Buckets without a zone.
     pub fn new(units: Units) -> Self {
         Self {
             units,
             base: 0,
-            dense: vec![Cell::default(); DENSE].into_boxed_slice(),
-            outside: BTreeMap::new(),
+            px_range: (i64::MAX, i64::MIN),
+            zone: Box::new([Cell::default(); ZONE]),
         }
     }
 
@@ -226,22 +245,20 @@ impl Cells {
     /// A level changed its size from `old` to `new` lots.
     #[inline]
     pub fn change(&mut self, side: Side, px_ticks: i64, old: i64, new: i64) {
-        let bucket = self.units.bucket(px_ticks);
+        if px_ticks < self.px_range.0 || px_ticks > self.px_range.1 {
+            return;
+        }
         let change = if self.units.inverse.is_none() {
             // Neither is negative, so that the difference fits.
             i128::from(new - old)
         } else {
             self.units.count(px_ticks, new) - self.units.count(px_ticks, old)
         };
-        let offset = bucket.wrapping_sub(self.base).cast_unsigned();
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "checked against DENSE first"
-        )]
-        let cell = if offset < DENSE as u64 {
-            &mut self.dense[offset as usize]
-        } else {
-            self.outside.entry(bucket).or_default()
+        let Some(cell) = usize::try_from(self.units.bucket(px_ticks).wrapping_sub(self.base))
+            .ok()
+            .and_then(|offset| self.zone.get_mut(offset))
+        else {
+            return;
         };
         let sum = if side as u8 == Side::Bid as u8 {
             &mut cell.bid
@@ -254,60 +271,45 @@ impl Cells {
 
     /// Takes every level away.
     pub fn clear(&mut self) {
-        self.dense.fill(Cell::default());
-        self.outside.clear();
+        self.zone.fill(Cell::default());
     }
 
-    /// Makes the array hold the `count` buckets from `first` on, so that [`Self::window`] sees
-    /// them.
+    /// Gives the zone up: the book was changed unseen.
+    pub fn forget(&mut self) {
+        self.px_range = (i64::MAX, i64::MIN);
+    }
+
+    /// The `count` buckets from `first` on, at most a zone of them; `book` is what the cells are
+    /// kept in step with.
     #[inline]
-    pub fn show(&mut self, first: i64, count: i64) {
-        let offset = first.wrapping_sub(self.base);
-        if offset < MARGIN || offset > DENSE_BUCKETS - MARGIN - count {
-            self.move_to(first.saturating_sub((DENSE_BUCKETS - count) / 2));
+    pub fn window(&mut self, first: i64, count: usize, book: &Book) -> &[Cell] {
+        let offset = usize::try_from(first.wrapping_sub(self.base));
+        let is_inside = self.px_range.0 <= self.px_range.1
+            && offset.is_ok_and(|offset| offset <= ZONE - count.min(ZONE));
+        if !is_inside {
+            self.lay_zone(first, count, book);
         }
+        let offset = usize::try_from(first.wrapping_sub(self.base)).unwrap_or(0);
+        &self.zone[offset..offset + count]
     }
 
+    /// Puts the zone around a window and fills it.
     #[cold]
-    fn move_to(&mut self, base: i64) {
-        let base = base.min(i64::MAX - DENSE_BUCKETS);
-        if base == self.base {
-            return;
+    fn lay_zone(&mut self, first: i64, count: usize, book: &Book) {
+        let count = i64::try_from(count).unwrap_or(ZONE_BUCKETS);
+        self.base = first.saturating_sub((ZONE_BUCKETS - count) / 2);
+        let end = self.base.saturating_add(ZONE_BUCKETS);
+        let grid = self.units.grid;
+        self.px_range = (grid.px_from(self.base), grid.px_from(end).saturating_sub(1));
+        self.clear();
+        let (low, high) = self.px_range;
+        // Bids go down and asks go up, each from the best: behind the zone there are no more.
+        for (px, lots) in book.levels(Side::Bid).take_while(|(px, _)| *px >= low) {
+            self.change(Side::Bid, px, 0, lots);
         }
-        for (offset, cell) in (0i64..).zip(&mut *self.dense) {
-            if *cell != Cell::default() {
-                self.outside
-                    .insert(self.base.wrapping_add(offset), std::mem::take(cell));
-            }
+        for (px, lots) in book.levels(Side::Ask).take_while(|(px, _)| *px <= high) {
+            self.change(Side::Ask, px, 0, lots);
         }
-        self.base = base;
-        let mut inside = self.outside.split_off(&base);
-        let mut above = inside.split_off(&base.saturating_add(DENSE_BUCKETS));
-        self.outside.append(&mut above);
-        self.outside.retain(|_, cell| *cell != Cell::default());
-        for (bucket, cell) in inside {
-            let offset = usize::try_from(bucket - base).expect("inside the array");
-            self.dense[offset] = cell;
-        }
-    }
-
-    /// The buckets from `first` on that [`Self::show`] has put into the array.
-    ///
-    /// # Panics
-    /// Where it has not.
-    #[inline]
-    pub fn window(&self, first: i64, count: usize) -> &[Cell] {
-        let offset = usize::try_from(first.wrapping_sub(self.base)).expect("shown before");
-        &self.dense[offset..offset + count]
-    }
-
-    /// Weighted bid and ask quantity of a bucket in base units.
-    #[inline]
-    pub fn quantities(&self, cell: &Cell) -> (f64, f64) {
-        (
-            to_f64(cell.bid) * self.units.qty_unit,
-            to_f64(cell.ask) * self.units.qty_unit,
-        )
     }
 
     /// Whether anything rests in a bucket.
@@ -319,6 +321,7 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventKind;
     use proptest::prelude::*;
 
     fn step(text: &str) -> Step {
@@ -360,34 +363,60 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is added, moved about and taken away leaves exactly nothing.
+        /// Cells that were kept in step are those that a book is read into at once, to the last
+        /// bit, wherever the window was meanwhile.
         #[test]
-        fn what_was_added_is_taken_away(
+        fn kept_in_step_is_read_at_once(
             inverse: bool,
-            levels in prop::collection::vec((1i64..1 << 60, 0i64..=i64::MAX), 1..50),
-            windows in prop::collection::vec(-10_000i64..1 << 54, 1..8),
+            levels in prop::collection::vec(
+                (any::<bool>(), 1i64..100_000, prop_oneof![0i64..100, Just(0), Just(i64::MAX)]),
+                1..80,
+            ),
+            windows in prop::collection::vec(-100i64..1_100, 1..8),
         ) {
             let instrument = crate::cob::tests::instrument(inverse);
-            let mut cells = Cells::new(Units::new(&instrument, step("10"), 2.5).unwrap());
-            for (index, &(px, qty)) in levels.iter().enumerate() {
-                cells.change(Side::Bid, px, 0, qty);
-                cells.change(Side::Ask, px, 0, qty / 3);
-                cells.show(windows[index % windows.len()], 40);
+            let units = Units::new(&instrument, step("10"), 2.5).unwrap();
+            let mut cells = Cells::new(units);
+            let mut book = Book::new();
+            let row = |kind, is_bid, px, lots, seq| {
+                let side = if is_bid { Side::Bid } else { Side::Ask };
+                [crate::event::tests::row(kind, side, px, lots, seq)]
+            };
+            book.apply_message(&row(EventKind::Snapshot, true, 1, 0, 1));
+            for (seq, &(is_bid, px, lots)) in (2u64..).zip(&levels) {
+                let message = row(EventKind::Delta, is_bid, px, lots, seq);
+                book.apply_message_with(&message, |side, key, old, new| {
+                    cells.change(side, crate::ladder::Ladder::key(side, key), old, new);
+                });
+                let first = windows[levels.len() % windows.len()];
+                let found = cells.window(first, 40, &book).to_vec();
+                let mut fresh = Cells::new(units);
+                prop_assert_eq!(&found[..], fresh.window(first, 40, &book));
+                for (cell, bucket) in found.iter().zip(first..) {
+                    let inside = |side| {
+                        book.levels(side).any(|(px, lots)| {
+                            px.div_euclid(100) == bucket && units.count(px, lots) != 0
+                        })
+                    };
+                    let is_present = inside(Side::Bid) || inside(Side::Ask);
+                    prop_assert_eq!(Cells::is_present(cell), is_present);
+                }
             }
-            for &(px, qty) in &levels {
-                let bucket = cells.units().bucket(px);
-                cells.show(bucket, 1);
-                prop_assert!(qty == 0 || Cells::is_present(&cells.window(bucket, 1)[0]));
-            }
-            for &(px, qty) in levels.iter().rev() {
-                cells.change(Side::Ask, px, qty / 3, 0);
-                cells.change(Side::Bid, px, qty, 0);
-            }
-            for &(px, _) in &levels {
-                let bucket = cells.units().bucket(px);
-                cells.show(bucket, 1);
-                prop_assert_eq!(cells.window(bucket, 1)[0], Cell::default());
-            }
+        }
+    }
+
+    #[test]
+    fn zones_at_the_ends_of_the_numbers() {
+        let instrument = crate::cob::tests::instrument(false);
+        let mut cells = Cells::new(Units::new(&instrument, step("10"), 1.0).unwrap());
+        let book = Book::new();
+        for first in [i64::MIN, i64::MAX - 1, 0] {
+            assert!(
+                cells
+                    .window(first, 40, &book)
+                    .iter()
+                    .all(|cell| !Cells::is_present(cell))
+            );
         }
     }
 }

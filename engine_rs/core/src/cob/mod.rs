@@ -187,12 +187,7 @@ impl Cob {
     /// Takes in a whole book that is there already.
     pub fn attach(&mut self, member: usize, book: &Book, recv_ns: Option<i64>, now_ns: i64) {
         let found = &mut self.members[member];
-        found.cells.clear();
-        for side in [Side::Bid, Side::Ask] {
-            for (px, qty) in book.levels(side) {
-                found.cells.change(side, px, 0, qty);
-            }
-        }
+        found.cells.forget();
         found.recv_ns = recv_ns;
         found.absence = absence(book);
         if found.absence.is_none() && found.is_stale(now_ns, self.group.stale_ns) {
@@ -289,10 +284,10 @@ impl Cob {
         self.row.bid.fill(0.0);
         self.row.ask.fill(0.0);
         for member in self.members.iter_mut().filter(|member| member.is_in()) {
-            member.cells.show(first, frame::WIDTH);
-            let window = member.cells.window(first, BUCKETS);
+            let units = *member.cells.units();
+            let window = member.cells.window(first, BUCKETS, book(member.market));
             for (index, cell) in window.iter().enumerate() {
-                let (bid, ask) = member.cells.quantities(cell);
+                let (bid, ask) = units.quantities(cell);
                 self.row.bid[index] += bid;
                 self.row.ask[index] += ask;
             }
@@ -308,10 +303,10 @@ impl Cob {
         if !self.has_mid {
             return;
         }
-        self.samples.push(*self.row);
+        self.samples.push(&self.row);
         self.unaveraged += 1;
         if self.row.ts_ns.rem_euclid(10 * SAMPLE_NS) == 0 {
-            self.seconds.push(*self.row);
+            self.seconds.push(&self.row);
         }
     }
 
@@ -372,10 +367,10 @@ impl Cob {
             if !member.is_in() {
                 continue;
             }
-            member.cells.show(first, frame::WIDTH);
-            let window = member.cells.window(first, BUCKETS);
+            let units = *member.cells.units();
+            let window = member.cells.window(first, BUCKETS, book(member.market));
             for (index, cell) in window.iter().enumerate() {
-                let (bid, ask) = member.cells.quantities(cell);
+                let (bid, ask) = units.quantities(cell);
                 *share += bid + ask;
                 detail.venues[index] =
                     detail.venues[index].saturating_add(u8::from(Cells::is_present(cell)));
@@ -438,8 +433,7 @@ impl Cob {
         found
     }
 
-    /// Bytes of the history and the buckets; levels far from the mid come on top, in proportion to
-    /// the buckets that hold them.
+    /// Bytes of the history and the buckets: all that a group ever takes.
     pub fn bytes(&self) -> usize {
         self.samples.bytes() + self.seconds.bytes() + self.members.len() * Cells::BYTES
     }
