@@ -49,7 +49,9 @@ def trends(rows: np.ndarray, px: np.ndarray) -> np.ndarray:
             # Number of this side's pivots known when each of the level's bars confirms.
             count = np.searchsorted(rows[member, 0], rows[of_level, 0], side="right")
             prices = np.concatenate([[0, 0], px[member]])
-            sides.append((count >= 2, np.sign(prices[count + 1] - prices[count])))
+            last, before = prices[count + 1], prices[count]
+            # Compared, as a difference of extremes would wrap round.
+            sides.append((count >= 2, (last > before).astype(int) - (last < before).astype(int)))
         (high_known, highs), (low_known, lows) = sides
         direction = np.where(highs == lows, highs, 0)
         out[of_level] = np.where(high_known & low_known, direction, -128)
