@@ -131,8 +131,8 @@ def indicators(candles: pl.DataFrame, instrument: Instrument, names: Sequence[st
     `names` are those of `engine.Strategy.chart`. Needs the columns `ts_start_ns`, `high_ticks`,
     `low_ticks`, `close_ticks`, `volume_lots`; the value traded, `value_e8`, goes into `vwap` where
     it is there and is price × quantity, which it is not of an inverse contract or of one that is
-    not one unit. Raises ValueError for names or columns that cannot be, TypeError for a text
-    instead of names.
+    not one unit. Raises ValueError for names or columns that cannot be, TypeError for one text
+    instead of a list.
     """
     import polars as pl
 

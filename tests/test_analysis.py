@@ -1,196 +1,20 @@
-"""Pivots and indicators over arrays: against the whole-array rules and TA-Lib, on real candles."""
+"""Frames of pivots, market structure, floor pivots and indicators over candles. The numbers in them
+are proved in `test_pivots.py` and `test_indicators.py`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
-import talib
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine import _core, analysis
 from tests import market
-from tests.oracles import indicators as rules
-from tests.oracles import pivots as oracle
-from tests.recordings import ROOT, needs_recordings
 
 MINUTE = 60 * market.SECOND
-NAMES = ["sma:20", "ema:50", "rsi:14", "macd", "bbands", "atr", "adx", "stoch", "obv", "vwap"]
-
-
-def real_bars() -> pl.DataFrame:
-    assert ROOT is not None
-    frame = pl.read_parquet(Path(ROOT) / "bars" / "bitfinex_btcusd_1m.parquet")
-    ticks = {name: (pl.col(name) * 1e5).round().cast(pl.Int64) for name in ("high", "low", "close")}
-    return frame.select(
-        ts_start_ns=pl.col("ts_ms") * 1_000_000,
-        **{f"{name}_ticks": value for name, value in ticks.items()},
-        volume_lots=(pl.col("volume") * 1e8).round().cast(pl.Int64),
-    )
-
-
-@pytest.fixture(scope="module")
-def bars():
-    return real_bars()
-
-
-def columns(frame: pl.DataFrame) -> list[np.ndarray]:
-    return [np.ascontiguousarray(frame[name].to_numpy()) for name in frame.columns]
-
-
-def compute(names: list[str], frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    return _core.compute_indicators(names, *columns(frame), tick="1", lot="1")
-
-
-def floats(frame: pl.DataFrame) -> list[np.ndarray]:
-    """High, low, close and volume as whole numbers. Prices as floats would make equal moves
-    differ in their last digits, and a directional move hangs on which is the greater.
-    """
-    return [frame[name].to_numpy().astype(float) for name in frame.columns[1:]]
-
-
-@needs_recordings
-def test_all_real_minutes_have_the_pivots_of_the_whole_array(bars):
-    start, high, low, *_ = columns(bars)
-    found, trends = _core.find_pivots(start, high, low, start + MINUTE)
-    rows = oracle.pivots(high, low, 2, 5)
-    expected_px = np.where(rows[:, 2] == 1, high[rows[:, 3]], low[rows[:, 3]])
-    assert len(start) == 1_279_046
-    np.testing.assert_array_equal(found["ts_confirmed_ns"], start[rows[:, 0]] + MINUTE)
-    np.testing.assert_array_equal(found["ts_pivot_ns"], start[rows[:, 3]])
-    np.testing.assert_array_equal(found["level"], rows[:, 1])
-    np.testing.assert_array_equal(found["is_high"], rows[:, 2])
-    np.testing.assert_array_equal(found["px_ticks"], expected_px)
-    counts = [int((found["level"] == level).sum()) for level in range(1, 6)]
-    assert counts == COUNTS
-    np.testing.assert_array_equal(trends, oracle.trends(rows, expected_px))
-
-
-COUNTS = [302_928, 45_284, 7_071, 1_026, 151]
-
-
-@given(
-    st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 4)), max_size=120),
-    st.integers(1, 4),
-    st.integers(1, 5),
-)
-def test_pivots_of_any_bars(shapes, k, levels):
-    low = np.array([low for low, _ in shapes], np.int64)
-    high = low + np.array([span for _, span in shapes], np.int64)
-    start = np.arange(len(low)) * MINUTE
-    found, trends = _core.find_pivots(start, high, low, start + MINUTE, k, levels)
-    rows = oracle.pivots(high, low, k, levels)
-    np.testing.assert_array_equal(found["ts_confirmed_ns"], (rows[:, 0] + 1) * MINUTE)
-    np.testing.assert_array_equal(found["ts_pivot_ns"], rows[:, 3] * MINUTE)
-    np.testing.assert_array_equal(found["level"], rows[:, 1])
-    np.testing.assert_array_equal(found["is_high"], rows[:, 2])
-    px = np.where(rows[:, 2] == 1, high[rows[:, 3]], low[rows[:, 3]]) if len(rows) else rows[:, 0]
-    np.testing.assert_array_equal(trends, oracle.trends(rows, px))
-
-
-def by_rule(frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    high, low, close, volume = floats(frame)
-    start = frame["ts_start_ns"].to_numpy()
-    found = [
-        rules.sma(close, 20),
-        rules.ema(close, 50),
-        rules.rsi(close, 14),
-        *rules.macd(close, 12, 26, 9),
-        *rules.bbands(close, 20, 2),
-        rules.atr(high, low, close, 14),
-        *rules.adx(high, low, close, 14),
-        *rules.stoch(high, low, close, 5, 3, 3),
-        rules.obv(close, volume),
-        rules.vwap(start, high, low, close, volume),
-    ]
-    return dict(zip(compute(NAMES, frame[:1]), found, strict=True))
-
-
-def by_talib(frame: pl.DataFrame) -> dict[str, np.ndarray]:
-    high, low, close, volume = floats(frame)
-    found = [
-        talib.SMA(close, 20),
-        talib.EMA(close, 50),
-        talib.RSI(close, 14),
-        *talib.MACD(close, 12, 26, 9),
-        *talib.BBANDS(close, 20, 2, 2),
-        talib.ATR(high, low, close, 14),
-        talib.ADX(high, low, close, 14),
-        talib.PLUS_DI(high, low, close, 14),
-        talib.MINUS_DI(high, low, close, 14),
-        *talib.STOCH(high, low, close, 5, 3, 0, 3, 0),
-        talib.OBV(close, volume),
-    ]
-    return dict(zip(list(compute(NAMES, frame[:1]))[:-1], found, strict=True))
-
-
-def scale(name: str, expected: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """What a difference is held against: prices' differences lose digits to the price."""
-    if name.startswith(("macd", "bbands", "sma", "ema", "atr", "vwap")):
-        return np.maximum(abs(expected), close)
-    return np.maximum(abs(expected), 100.0)
-
-
-@needs_recordings
-def test_indicators_of_real_minutes_by_their_rules(bars):
-    frame = bars[700_000:730_000]
-    ours, expected = compute(NAMES, frame), by_rule(frame)
-    close = floats(frame)[2]
-    for name, values in ours.items():
-        theirs = expected[name]
-        np.testing.assert_array_equal(np.isnan(values), np.isnan(theirs), name)
-        worst = np.nanmax(abs(values - theirs) / scale(name, theirs, close))
-        assert worst < 1e-12, f"{name}: {worst}"
-
-
-@needs_recordings
-def test_indicators_of_all_real_minutes_are_ta_libs(bars):
-    ours, expected = compute(NAMES, bars), by_talib(bars)
-    close = floats(bars)[2]
-    for name, theirs in expected.items():
-        values = ours[name]
-        known = ~np.isnan(values)
-        if name.endswith("_di"):
-            # TA-Lib tells the directional lines before the index that is made of them.
-            assert not np.isnan(theirs[known]).any()
-        else:
-            np.testing.assert_array_equal(known, ~np.isnan(theirs), name)
-        difference = abs(values - theirs)[known] / scale(name, theirs, close)[known]
-        assert difference.max() < 1e-12, f"{name}: {difference.max()}"
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(1, 60), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9),
-            st.integers(0, 1000),
-        ),
-        min_size=1,
-        max_size=120,
-    )
-)  # fmt: skip
-def test_indicators_of_any_bars_by_their_rules(shapes):
-    """Flat stretches, gaps of days and bars without volume included."""
-    minutes, base, up, down, volume = map(np.array, zip(*shapes, strict=True))
-    close = 5_000_000 + 100_000 * base
-    frame = pl.DataFrame(
-        {
-            "ts_start_ns": np.cumsum(minutes * minutes) * MINUTE,
-            "high_ticks": close + 100_000 * up,
-            "low_ticks": close - 100_000 * down,
-            "close_ticks": close,
-            "volume_lots": volume,
-        }
-    )
-    ours, expected = compute(NAMES, frame), by_rule(frame)
-    for name, values in ours.items():
-        theirs = expected[name]
-        np.testing.assert_array_equal(np.isnan(values), np.isnan(theirs), name)
-        np.testing.assert_allclose(values, theirs, rtol=1e-11, atol=1e-9, err_msg=name)
+DAY = 1440 * MINUTE
 
 
 def candles(count: int) -> pl.DataFrame:
@@ -218,6 +42,56 @@ def test_frames_in_the_instruments_units():
     assert found["sma:2"].to_list()[:2] == [None, pytest.approx(95.05)]
 
 
+def test_structure_row_by_row():
+    frame = candles(60)
+    found = analysis.structure(frame, market.LINEAR, k=1, levels=2)
+    assert found.columns[1:] == ["low", "high", "support", "resistance", "trend_1", "trend_2"]
+    assert found["low"].null_count() == found["high"].null_count() > 0
+    assert found["trend_1"].null_count() < found["trend_2"].null_count()
+    close = frame["close_ticks"] / 10
+    known = found.with_columns(close=close).drop_nulls(["support", "resistance"])
+    assert (known["low"] <= known["support"]).all()
+    assert (known["support"] <= known["close"]).all()
+    assert (known["close"] <= known["resistance"]).all()
+    assert (known["resistance"] <= known["high"]).all()
+    told = analysis.pivots(frame, market.LINEAR, "1m", k=1, levels=2)
+    last = found[-1]
+    assert (last["low"].item(), last["high"].item()) == (told["px"].min(), told["px"].max())
+    for level in (1, 2):
+        trend = told.filter(level=level)["trend"][-1]
+        assert last[f"trend_{level}"].item() == trend
+
+
+def test_floor_pivots_row_by_row():
+    days = pl.DataFrame(
+        {
+            "ts_start_ns": [day * DAY for day in (0, 1, 3)],
+            "high_ticks": [1_200, 1_300, 900],
+            "low_ticks": [900, 1_000, 600],
+            "close_ticks": [1_050, 1_000, 900],
+        }
+    )
+    found = analysis.floor_pivots(days, market.LINEAR, "1d")
+    assert found.row(0) == (0, 105.0, 120.0, 135.0, 150.0, 90.0, 75.0, 60.0)
+    assert found["p"].to_list() == [105.0, 110.0, 80.0]
+    halves = analysis.floor_pivots(days, market.LINEAR, "12h")
+    assert halves["p"].to_list() == [None, 105.0, None], "day 2 is missing"
+    assert analysis.floor_pivots(days[:0], market.LINEAR, "1d").is_empty()
+
+
+def test_vwap_from_the_value_traded():
+    frame = candles(3)[1:].with_columns(value_e8=pl.Series([91_000_000, None], dtype=pl.Int64))
+    found = analysis.indicators(frame, market.LINEAR, ["vwap"])["vwap"]
+    # One lot of 0.001 for 0.91, then two at (101.4 + 89.0 + 95.2) / 3.
+    assert found.to_list() == [
+        pytest.approx(910.0),
+        pytest.approx((910 + 2 * (101.4 + 89.0 + 95.2) / 3) / 3),
+    ]
+    inverse = replace(market.LINEAR, kind="inverse")
+    typical = analysis.indicators(frame.drop("value_e8"), market.LINEAR, ["vwap"])["vwap"]
+    assert analysis.indicators(frame, inverse, ["vwap"])["vwap"].equals(typical)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -232,11 +106,40 @@ def test_frames_in_the_instruments_units():
             lambda frame: frame.with_columns(pl.col("low_ticks").replace(900, None)),
             "expected no nulls in low_ticks, found 4",
         ),
+        (
+            lambda frame: frame.with_columns(high_ticks=pl.col("low_ticks") - 1),
+            "expected low_ticks up to high_ticks, found 900 in row 0",
+        ),
+        (
+            lambda frame: frame.with_columns(
+                close_ticks=pl.col("high_ticks") + pl.col("close_ticks")
+            ),
+            "expected close_ticks from low to high, found 1950 in row 0",
+        ),
+        (
+            lambda frame: frame.with_columns(high_ticks=pl.lit(2**63, pl.UInt64)),
+            "expected high_ticks within 63 bits, found 9223372036854775808",
+        ),
     ],
 )
 def test_frames_that_are_no_candles(change, error):
     with pytest.raises(ValueError, match=error):
         analysis.pivots(change(candles(60)), market.LINEAR, "1m")
+
+
+def test_candles_that_end_beyond_all_time():
+    late = candles(2).with_columns(ts_start_ns=pl.Series([0, 2**63 - 1]))
+    for table in (analysis.pivots, analysis.floor_pivots):
+        with pytest.raises(ValueError, match="interval: expected an end within 63 bits"):
+            table(late, market.LINEAR, "1m")
+
+
+def test_volumes_and_names_that_cannot_be():
+    negative = candles(3).with_columns(volume_lots=pl.Series([1, -2, 3]))
+    with pytest.raises(ValueError, match="expected no volume_lots below 0, found -2 in row 1"):
+        analysis.indicators(negative, market.LINEAR, ["obv"])
+    with pytest.raises(TypeError, match="names: expected a list of names, found the text 'obv'"):
+        analysis.indicators(candles(3), market.LINEAR, "obv")
 
 
 def test_settings_that_cannot_be():
