@@ -6,6 +6,7 @@ mod book;
 mod chart;
 mod cob;
 mod decimals;
+mod dispatch;
 mod errors;
 mod events;
 mod flow;
