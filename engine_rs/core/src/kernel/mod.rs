@@ -340,7 +340,7 @@ impl Kernel {
                 return Ok(step);
             }
             if !self.trades_due.is_empty() {
-                self.pass_trade();
+                self.pass_trades();
                 continue;
             }
             if self.phase == Phase::Ended {

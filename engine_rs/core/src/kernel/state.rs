@@ -358,8 +358,16 @@ impl Kernel {
         self.cobs[index].cob.sample();
     }
 
+    /// Takes trades further until there is something to show.
+    pub(super) fn pass_trades(&mut self) {
+        self.pass_trade();
+        while self.steps.is_empty() && !self.trades_due.is_empty() {
+            self.pass_trade();
+        }
+    }
+
     /// Takes the first trade further: the next bar that it completes, or the trade itself.
-    pub(super) fn pass_trade(&mut self) {
+    fn pass_trade(&mut self) {
         let Some(due) = self.trades_due.front() else {
             return;
         };
