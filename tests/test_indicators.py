@@ -237,6 +237,23 @@ def test_any_bars_by_brute_force(columns):
     check_rules(compute(SMALL, columns), SMALL, columns)
 
 
+@pytest.mark.parametrize("span", [0, 4])
+def test_long_after_anything_moved(span):
+    """Means of moves fade for a thousand bars until they are 0. RSI keeps its value until then,
+    which hangs on no unit, and ADX for ever.
+    """
+    close = np.concatenate([np.arange(10) * 3, np.full(1_490, 27)]) + 100
+    columns = [np.arange(1_500) * MINUTE, close + span, close, close, close]
+    names = ["rsi:2", "adx:2", "atr:2", "stoch:3,1,1"]
+    first = [values[:600] for values in columns]
+    check_rules(compute(names, first), names, first)
+    ours = compute(names, columns)
+    high, low, close = (values.astype(float) for values in columns[1:4])
+    np.testing.assert_array_equal(ours["adx:2"], talib.ADX(high, low, close, 2))
+    np.testing.assert_array_equal(ours["rsi:2"], talib.RSI(close, 2))
+    assert (ours["rsi:2"][1_000], ours["rsi:2"][-1], ours["adx:2"][-1]) == (100, 0, 100)
+
+
 @settings(max_examples=40)
 @given(any_bars(), st.data())
 def test_a_prefix_tells_the_same(columns, data):

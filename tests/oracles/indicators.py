@@ -12,9 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 LONG = np.longdouble
 FORGOTTEN = 1e-30
-"""Weights below this are left out."""
-ZERO = 1e-14
-"""What TA-Lib takes for zero, and so do we."""
+"""Weights below this are left out of histories of more than `WHOLE` values."""
+WHOLE = 2_000
 
 
 def sma(close: np.ndarray, n: int) -> np.ndarray:
@@ -55,7 +54,7 @@ def rsi(close: np.ndarray, n: int) -> np.ndarray:
     gain, loss = (_wilder_mean(np.maximum(sign * change, 0), n, 1) for sign in (1, -1))
     total = gain + loss
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total < ZERO, 0, 100 * gain / total)
+        return np.where(total == 0, 0, 100 * gain / total)
 
 
 def true_range(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
@@ -77,9 +76,9 @@ def adx(high: np.ndarray, low: np.ndarray, close: np.ndarray, n: int) -> list[np
         _wilder_sum(values, n) for values in (plus_move, minus_move, true_range(high, low, close))
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        plus_di, minus_di = (np.where(span < ZERO, 0, 100 * part / span) for part in (plus, minus))
+        plus_di, minus_di = (np.where(span == 0, 0, 100 * part / span) for part in (plus, minus))
         total = plus_di + minus_di
-        dx = np.where(total < ZERO, np.nan, 100 * abs(plus_di - minus_di) / total)
+        dx = np.where(total == 0, np.nan, 100 * abs(plus_di - minus_di) / total)
     out = np.full(len(close), LONG(np.nan))
     if len(close) >= 2 * n:
         # A bar without direction counts 0 in the first mean, and is as if it were not there later.
@@ -134,7 +133,7 @@ def _weighted(values: np.ndarray, first: int, seed: LONG, gain: LONG, keep: LONG
     terms = gain * values[first:].astype(LONG)
     terms[0] = seed
     count = len(terms)
-    if 0 < keep < 1:
+    if count > WHOLE and 0 < keep < 1:
         count = min(count, int(np.ceil(np.log(FORGOTTEN) / np.log(float(keep)))) + 1)
     weights = keep ** np.arange(count).astype(LONG)
     padded = np.concatenate([np.zeros(count - 1, LONG), terms])

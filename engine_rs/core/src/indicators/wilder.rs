@@ -2,9 +2,6 @@
 
 use super::{Candle, Highest, Rule, Window, float};
 
-/// What TA-Lib takes for zero.
-const ZERO: f64 = 1e-14;
-
 /// Wilder's mean: that of the first n values, then `(mean × (n − 1) + value) / n`.
 struct WilderMean {
     length: usize,
@@ -64,10 +61,10 @@ impl Rule for Rsi {
         let loss = self.loss.push((-change).max(0.0));
         results[0] = gain.zip(loss).map(|(gain, loss)| {
             let total = gain + loss;
-            if total < ZERO {
-                0.0
-            } else {
+            if total > 0.0 {
                 100.0 * (gain / total)
+            } else {
+                0.0
             }
         });
     }
@@ -159,10 +156,10 @@ impl Rule for Adx {
             return;
         }
         let (mut plus, mut minus, mut dx) = (0.0, 0.0, None);
-        if self.range >= ZERO {
+        if self.range > 0.0 {
             plus = 100.0 * (self.plus / self.range);
             minus = 100.0 * (self.minus / self.range);
-            if plus + minus >= ZERO {
+            if plus + minus > 0.0 {
                 dx = Some(100.0 * ((minus - plus).abs() / (plus + minus)));
             }
         }
