@@ -405,7 +405,7 @@ def table(rows: list[Row]) -> Any:
             _rate(one.value, one.unit),
             f"{_rate(low, '')} – {_rate(high, '')}",
             "–" if one.peer_value is None else _rate(one.peer_value, one.unit),
-            "–" if one.ratio is None else f"{one.ratio:.1f}×",
+            "–" if one.ratio is None else f"{one.ratio:.{1 if one.ratio >= 1 else 2}f}×",
             "yes" if one.checked else "no",
         )
     return made
