@@ -81,6 +81,7 @@ class Backtest:
         cob = CobConfig() if cob is None else cob
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
+        duration_ns(cob.stale_after, "cob.stale_after")
         if seed < 0:
             raise ValueError(f"seed: expected 0 or more, found {seed}")
         cash = dict(cash or {})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.units import duration_ns
 
@@ -76,7 +77,7 @@ def _weights(
     if isinstance(members, str):
         raise TypeError(f"cob {group}: expected a list of ids as members, found {members!r}")
     if isinstance(members, Mapping):
-        return {name: float(weight) for name, weight in members.items()}
+        return {name: _weight(group, name, weight) for name, weight in members.items()}
     if members is not None:
         return dict.fromkeys(members, 1.0)
     if group in by_id:
@@ -86,3 +87,13 @@ def _weights(
         return dict.fromkeys(of_base, 1.0)
     known = [*config.groups, *sorted({instrument.base for instrument in by_id.values()}), *by_id]
     raise ValueError(f"cob: expected one of {', '.join(known)}, found {group!r}")
+
+
+def _weight(group: str, name: str, value: Any) -> float:
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if isinstance(value, bool) or not 0 < weight < math.inf:
+        raise ValueError(f"cob {group}: expected a positive weight for {name}, found {value!r}")
+    return weight

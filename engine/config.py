@@ -106,7 +106,7 @@ class CobConfig:
     stale_after: str = field(
         default="5s", metadata=_doc("time without a message after which a member is out")
     )
-    groups: dict[str, dict[str, float]] = field(
+    groups: dict[str, dict[str, Any]] = field(
         default_factory=dict, metadata=_doc("groups of your own, cob.groups.NAME={ID: weight, …}")
     )
 

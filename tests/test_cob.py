@@ -14,7 +14,7 @@ import engine
 from engine import research
 from engine.backtest import Backtest
 from engine.cob import definition
-from engine.config import CobConfig, LatencyConfig
+from engine.config import CobConfig, LatencyConfig, build
 from engine.instruments import load_instrument
 from tests import market
 from tests.oracles import cob as oracle
@@ -287,8 +287,9 @@ def test_a_definition_that_cannot_be(arguments, error):
         ({"bucket": "0"}, "bucket: expected a positive decimal"),
         ({"bucket": "ten"}, "bucket: expected a positive decimal"),
         ({"bucket": "1e-3"}, "bucket: expected a positive decimal"),
-        ({"members": {market.LINEAR.id: -1.0}}, "weight: expected a positive number"),
-        ({"members": {market.LINEAR.id: float("nan")}}, "weight: expected a positive number"),
+        ({"members": {market.LINEAR.id: -1.0}}, "expected a positive weight for XUSD-PERP.TEST"),
+        ({"members": {market.LINEAR.id: float("nan")}}, "positive weight .*, found nan"),
+        ({"members": {market.LINEAR.id: "much"}}, "positive weight .*, found 'much'"),
         ({"every": "0s"}, "every: expected a positive time"),
     ],
 )
@@ -299,6 +300,33 @@ def test_a_subscription_that_cannot_be(settings, error):
 
     with pytest.raises(engine.StrategyError, match=error):
         by_hand(Asks(None), {(market.LINEAR.id, "depth"): [market.depth(1)]}, cob=CONFIG)
+
+
+def test_groups_are_configured_by_weight():
+    config = CobConfig(
+        buckets={"X": "1"}, groups={"mine": {market.LINEAR.id: 2, market_b.id: "0.5"}}
+    )
+    found = definition("mine", [market.LINEAR, market_b], config)
+    assert found.members == {market.LINEAR.id: 2.0, market_b.id: 0.5}
+    typed = build(CobConfig, {"groups": {"mine": {market.LINEAR.id: 2, market_b.id: 0.5}}})
+    assert typed.groups == {"mine": {market.LINEAR.id: 2, market_b.id: 0.5}}
+
+
+def test_on_every_message_of_a_member():
+    class Counts(engine.Strategy):
+        def on_start(self):
+            self.view = self.subscribe_cob("X")
+            self.mids = []
+
+        def on_cob(self, cob):
+            self.mids.append((cob.ts_ns, cob.mid))
+
+    rows = market.depth(2)
+    strategy = Counts(None)
+    by_hand(strategy, {(market.LINEAR.id, "depth"): [rows]}, cob=CONFIG)
+    starts = rows["ts_recv_ns"][(rows["flags"] & market.FIRST) != 0]
+    assert [ts for ts, _ in strategy.mids] == starts.tolist()
+    assert {mid for _, mid in strategy.mids} == {100.0}
 
 
 def test_the_same_group_twice_is_one():
