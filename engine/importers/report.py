@@ -40,9 +40,8 @@ class ImportRequest:
         """Raises `ConfigError` for an option that the format does not know."""
         for name in self.options:
             if name not in known:
-                raise ConfigError(
-                    f"options.{name}: expected {_one_of(known)}{did_you_mean(name, known)}"
-                )
+                hint = did_you_mean(name, known, show_all=0)
+                raise ConfigError(f"options.{name}: expected {_one_of(known)}{hint}")
 
 
 @dataclass(frozen=True)
