@@ -228,6 +228,7 @@ mod tests {
         chart.find_pivots(1, 2).unwrap();
         chart.find_pivots(1, 2).unwrap();
         assert!(chart.find_pivots(2, 2).is_err());
+        assert!(chart.bytes() <= 320_000, "what docs/market_state.md says");
         assert_eq!(chart.add_indicator("sma:2").unwrap(), 0);
         assert_eq!(chart.add_indicator("sma:2").unwrap(), 0);
         assert!(chart.add_indicator("sma:x").is_err());

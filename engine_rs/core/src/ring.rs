@@ -52,26 +52,6 @@ impl<T: Copy + Default> MirrorRing<T> {
         self.len = (self.len + 1).min(capacity);
     }
 
-    /// Changes the latest value in place; whether there is one. The ring does the writing, because
-    /// the value lies in two slots.
-    #[inline]
-    pub fn latest_mut_last(&mut self, change: impl FnOnce(&mut T)) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let capacity = self.capacity();
-        let slot = (self.next + capacity - 1) % capacity;
-        change(&mut self.slots[slot]);
-        self.slots[slot + capacity] = self.slots[slot];
-        true
-    }
-
-    /// Empties the ring. The buffer stays, and so does what lies in it, so that a view from outside
-    /// goes on showing what it showed.
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
     /// The latest `count` values, or as many as there are, the oldest first.
     #[inline]
     pub fn latest(&self, count: usize) -> &[T] {
@@ -104,35 +84,6 @@ mod tests {
             prop_assert_eq!(ring.latest(count), &all[all.len() - count.min(held)..]);
             let offset = ring.latest(0).as_ptr().addr().abs_diff(address.addr());
             prop_assert!(offset <= ring.bytes(), "the buffer stays where it is");
-        }
-
-        #[test]
-        fn the_last_changes_in_both_places(
-            capacity in 1usize..9,
-            steps in prop::collection::vec((0u8..12, 0u32..100), 0..60),
-        ) {
-            let (mut ring, mut plain) = (MirrorRing::new(capacity), Vec::new());
-            for (step, value) in steps {
-                match step {
-                    0 => {
-                        ring.clear();
-                        plain.clear();
-                    }
-                    1..4 => {
-                        prop_assert_eq!(ring.latest_mut_last(|last| *last += value), !plain.is_empty());
-                        if let Some(last) = plain.last_mut() {
-                            *last += value;
-                        }
-                    }
-                    _ => {
-                        ring.push(&value);
-                        plain.push(value);
-                        plain.drain(..plain.len().saturating_sub(capacity));
-                    }
-                }
-                prop_assert_eq!(ring.latest(capacity), &plain[..]);
-                prop_assert_eq!(ring.capacity(), capacity);
-            }
         }
     }
 }

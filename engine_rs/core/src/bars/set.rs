@@ -83,11 +83,6 @@ impl BarSet {
         Ok(true)
     }
 
-    /// The intervals in ns, ascending.
-    pub fn intervals_ns(&self) -> impl Iterator<Item = i64> {
-        self.lanes.iter().map(|lane| lane.interval_ns)
-    }
-
     /// The next bar that a trade at `ts_ns` completes, one at a time until `None`, so that no gap
     /// is too long; then [`Self::add`] the trade. In order of their ends, of bars that end
     /// together the shorter first.

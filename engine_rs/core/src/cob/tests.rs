@@ -323,6 +323,7 @@ mod brute_force {
                 stale_ns: STALE_NS,
             };
             let mut cob = Cob::new(group, &world.instruments.each_ref()).unwrap();
+            prop_assert!(cob.bytes() <= 1_900_000, "what docs/market_state.md says");
             let mut now = 1_700_000_000_000_000_000;
             let mut seq = 10;
             for act in acts {
