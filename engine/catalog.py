@@ -188,6 +188,12 @@ class Manifest:
         return [entry for entry in self.of_kind("bars") if entry.interval == interval]
 
     @property
+    def newest_files(self) -> list[FileEntry]:
+        """The files of the newest import."""
+        newest = self.imports[-1].sources
+        return [entry for entry in self.files if entry.sources == newest]
+
+    @property
     def gaps(self) -> int:
         """Breaks in the update ids of the depth stream, those between files included."""
         return sum(entry.gaps + entry.gap_before for entry in self.of_kind("depth"))

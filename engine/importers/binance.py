@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import glob
-import hashlib
-import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import _core
 from engine.catalog import KINDS, Catalog, SourceEntry
 from engine.feed import read_ahead
 from engine.importers.report import BrokenLine, ImportFailed, ImportReport
+from engine.importers.sources import identified
 from engine.instruments import load_instrument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from engine.catalog import Events, Manifest
     from engine.importers.report import ImportRequest
     from engine.instruments import Instrument
 
-__all__ = ["expand", "run"]
+__all__ = ["run"]
 
 _STEP_BYTES = 4 << 20
 _BATCH_ROWS = 262_144
@@ -64,59 +62,14 @@ def run(request: ImportRequest) -> ImportReport:
         )
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    recordings = _hashed(expand(request.paths), request)
-    known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
-    new = [item for item in recordings if item.sha256 not in known]
-    files_known = [item.path.name for item in recordings if item.sha256 in known]
-    if not new:
-        return ImportReport(
-            instrument.id,
-            changed=False,
-            files_known=files_known,
-            notes=["Every file is in the catalog already: nothing changed."],
-        )
+    files = identified(request, old)
+    if not files.new:
+        return files.unchanged(instrument.id)
+    new = [_Recording(path, source.sha256, path.stat().st_size) for path, source in files.new]
     new = _survey(new, instrument, request)
     survey = _Survey(new, instrument, request, old)
     report = _write(catalog, instrument, survey, request)
-    notes = [*report.notes]
-    if files_known:
-        notes.append(f"Already in the catalog and left out: {', '.join(files_known)}.")
-    return dataclasses.replace(
-        report, files_known=files_known, notes=notes, wall_s=time.perf_counter() - started
-    )
-
-
-def expand(patterns: Iterable[str]) -> list[Path]:
-    """The files that paths and globs name, each once, in the order of their names."""
-    found: dict[Path, Path] = {}
-    for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
-        if not matches:
-            raise ImportFailed(f"path: no file is named {pattern} or matches it")
-        for match in matches:
-            path = Path(match)
-            if path.is_dir():
-                raise ImportFailed(f"path: {path} is a folder; name its files, as in {path}/*.gz")
-            found.setdefault(path.resolve(), path)
-    if not found:
-        raise ImportFailed("path: expected at least one file, found none")
-    return list(found.values())
-
-
-def _hashed(paths: list[Path], request: ImportRequest) -> list[_Recording]:
-    """The files with their hashes; files of equal content are taken once."""
-    total = sum(path.stat().st_size for path in paths)
-    done = 0
-    recordings: dict[str, _Recording] = {}
-    for path in paths:
-        request.progress("identify", done, total)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
-        done += size
-        recordings.setdefault(sha256, _Recording(path, sha256, size))
-    request.progress("identify", total, total)
-    return list(recordings.values())
+    return files.completed(report, time.perf_counter() - started)
 
 
 def _decoder(instrument: Instrument) -> tuple[str, str, str, str]:
@@ -397,7 +350,7 @@ def _say_counts(survey: _Survey, counts: dict[str, int]) -> None:
 def _report(
     survey: _Survey, manifest: Manifest, details: dict[str, Any], rows: dict[str, int]
 ) -> ImportReport:
-    entries = [entry for entry in manifest.files if entry.sources == manifest.imports[-1].sources]
+    entries = manifest.newest_files
     return ImportReport(
         instrument=manifest.instrument,
         changed=True,

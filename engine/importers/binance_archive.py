@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.config import ConfigError, did_you_mean
-from engine.importers.binance import expand
 from engine.importers.candles import BINANCE_KLINES, import_candles
 from engine.importers.delimited import CsvFile, Tally, Timed, ratio_max, with_next
 from engine.importers.report import ImportFailed
+from engine.importers.sources import expand
 from engine.importers.writing import Chunk, event_rows, import_events, in_time_order, quote_rows
 from engine.instruments import load_instrument
 

@@ -193,31 +193,19 @@ def run(request: ImportRequest) -> ImportReport:
         )
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    files = identified(request)
-    known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
-    new = [item for item in files if item[1].sha256 not in known]
-    files_known = [source.name for _, source in files if source.sha256 in known]
-    if not new:
-        return ImportReport(
-            instrument.id,
-            changed=False,
-            files_known=files_known,
-            notes=["Every file is in the catalog already: nothing changed."],
-        )
+    files = identified(request, old)
+    if not files.new:
+        return files.unchanged(instrument.id)
     offset_ns = request.clock_offset_ns or 0
     job = _Import(instrument, request, offset_ns)
-    sources = [source for _, source in new]
+    sources = [source for _, source in files.new]
     with catalog.writer(
         instrument, provenance="recorded", source=sources, clock_offset_ns=offset_ns
     ) as writer:
-        job.read([path for path, _ in new], writer)
+        job.read([path for path, _ in files.new], writer)
         job.refuse_unusable()
         manifest = writer.commit(details=job.details(), resume=old.resume if old else None)
-    report = job.report(manifest)
-    if files_known:
-        report.notes.append(f"Already in the catalog and left out: {', '.join(files_known)}.")
-    wall_s = time.perf_counter() - started
-    return dataclasses.replace(report, files_known=files_known, wall_s=wall_s)
+    return files.completed(job.report(manifest), time.perf_counter() - started)
 
 
 class _Import:
@@ -367,8 +355,7 @@ class _Import:
 
     def report(self, manifest: Manifest) -> ImportReport:
         """What the import did."""
-        mine = manifest.imports[-1].sources
-        entries = [entry for entry in manifest.files if entry.sources == mine]
+        entries = manifest.newest_files
         return ImportReport(
             instrument=manifest.instrument,
             changed=True,

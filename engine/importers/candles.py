@@ -152,22 +152,13 @@ def import_candles(request: ImportRequest, layout: CandleLayout, *, format: str)
     instrument = load_instrument(request.instrument)
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    files = identified(request)
-    known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
-    new = [file for file in files if file[1].sha256 not in known]
-    files_known = [source.name for _, source in files if source.sha256 in known]
-    left_out = [f"Already in the catalog and left out: {', '.join(files_known)}."]
-    if not new:
-        return ImportReport(
-            instrument.id,
-            changed=False,
-            files_known=files_known,
-            notes=["Every file is in the catalog already: nothing changed."],
-        )
+    files = identified(request, old)
+    if not files.new:
+        return files.unchanged(instrument.id)
     job = _Import(catalog, instrument, layout, request, old)
-    sources = [source for _, source in new]
+    sources = [source for _, source in files.new]
     with catalog.writer(instrument, provenance="recorded", source=sources) as writer:
-        job.read([path for path, _ in new], writer)
+        job.read([path for path, _ in files.new], writer)
         job.refuse_unusable()
         details = {"format": format, **job.details()}
         if job.written == 0 and old is not None:
@@ -176,12 +167,7 @@ def import_candles(request: ImportRequest, layout: CandleLayout, *, format: str)
         # What another importer of this instrument left for its next run stays.
         resume = old.resume if old else None
         manifest = writer.commit(details=details, resume=resume)
-    return dataclasses.replace(
-        job.report(manifest),
-        files_known=files_known,
-        notes=[*job.notes, *(left_out if files_known else [])],
-        wall_s=time.perf_counter() - started,
-    )
+    return files.completed(job.report(manifest), time.perf_counter() - started)
 
 
 class _Import:
@@ -440,8 +426,7 @@ class _Import:
 
     def report(self, manifest: Manifest) -> ImportReport:
         """What the import did."""
-        mine = manifest.imports[-1].sources
-        entries = [entry for entry in manifest.files if entry.sources == mine]
+        entries = manifest.newest_files
         return ImportReport(
             instrument=manifest.instrument,
             changed=True,

@@ -183,26 +183,14 @@ def import_events(
         )
     catalog = Catalog(request.catalog)
     old = catalog.manifest(instrument.id) if catalog.has(instrument.id) else None
-    files = [SourceFile(path, path.stat().st_size, source) for path, source in identified(request)]
-    known = {source.sha256 for entry in (old.imports if old else []) for source in entry.sources}
-    new = [file for file in files if file.source.sha256 not in known]
-    files_known = [file.name for file in files if file.source.sha256 in known]
-    if not new:
-        return ImportReport(
-            instrument.id,
-            changed=False,
-            files_known=files_known,
-            notes=["Every file is in the catalog already: nothing changed."],
-        )
+    files = identified(request, old)
+    if not files.new:
+        return files.unchanged(instrument.id)
+    new = [SourceFile(path, path.stat().st_size, source) for path, source in files.new]
     told = "recorded" if provenance is None else provenance(instrument, new)
     job = _Job(request, format, read, new, told, has_receive_times=has_receive_times)
     report = job.run(catalog, instrument, old)
-    notes = [*report.notes]
-    if files_known:
-        notes.append(f"Already in the catalog and left out: {', '.join(files_known)}.")
-    return dataclasses.replace(
-        report, files_known=files_known, notes=notes, wall_s=time.perf_counter() - started
-    )
+    return files.completed(report, time.perf_counter() - started)
 
 
 class _Shifted(Exception):
@@ -344,8 +332,7 @@ class _Job:
         }
 
     def _report(self, manifest: Manifest, tally: Tally, streams: _Streams) -> ImportReport:
-        mine = manifest.imports[-1].sources
-        entries = [entry for entry in manifest.files if entry.sources == mine]
+        entries = manifest.newest_files
         return ImportReport(
             instrument=manifest.instrument,
             changed=True,
