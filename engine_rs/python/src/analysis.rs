@@ -11,24 +11,39 @@ use pyo3::types::PyDict;
 use crate::chart::{FLOOR_NAMES, PivotRow};
 use crate::errors::to_py;
 
-/// A column as a slice; `name` is the parameter named in errors.
-fn column<'a>(
-    name: &str,
-    array: &'a PyReadonlyArray1<'_, i64>,
-    length: usize,
-) -> PyResult<&'a [i64]> {
-    let values = array.as_slice().map_err(|_| {
-        PyValueError::new_err(format!(
-            "{name}: expected a contiguous array, found one with gaps"
-        ))
-    })?;
-    if values.len() != length {
-        return Err(PyValueError::new_err(format!(
-            "{name}: expected {length} values as in ts_start_ns, found {}",
-            values.len()
-        )));
+/// Columns of one length as slices; their names are the parameters named in errors.
+fn columns<'a, const N: usize>(
+    named: [(&str, &'a PyReadonlyArray1<'_, i64>); N],
+) -> PyResult<[&'a [i64]; N]> {
+    let mut found: [&[i64]; N] = [&[]; N];
+    let (first, first_array) = named[0];
+    let length = first_array.len()?;
+    for (slot, (name, array)) in found.iter_mut().zip(named) {
+        *slot = array.as_slice().map_err(|_| {
+            PyValueError::new_err(format!(
+                "{name}: expected a contiguous array, found one with gaps"
+            ))
+        })?;
+        if slot.len() != length {
+            return Err(PyValueError::new_err(format!(
+                "{name}: expected {length} values as in {first}, found {}",
+                slot.len()
+            )));
+        }
     }
-    Ok(values)
+    Ok(found)
+}
+
+/// Adds columns to a dictionary by name.
+fn set_columns<T: numpy::Element>(
+    dict: &Bound<'_, PyDict>,
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+    columns: impl IntoIterator<Item = Vec<T>>,
+) -> PyResult<()> {
+    for (name, column) in names.into_iter().zip(columns) {
+        dict.set_item(name.as_ref(), PyArray1::from_vec(dict.py(), column))?;
+    }
+    Ok(())
 }
 
 /// Pivots, and a trend for each.
@@ -51,11 +66,13 @@ fn find_pivots<'py>(
     k: usize,
     levels: usize,
 ) -> PyResult<PivotColumns<'py>> {
-    let length = ts_start_ns.len()?;
-    let starts = column("ts_start_ns", &ts_start_ns, length)?;
-    let highs = column("high_ticks", &high_ticks, length)?;
-    let lows = column("low_ticks", &low_ticks, length)?;
-    let confirmed = column("ts_confirmed_ns", &ts_confirmed_ns, length)?;
+    let [starts, highs, lows, confirmed] = columns([
+        ("ts_start_ns", &ts_start_ns),
+        ("high_ticks", &high_ticks),
+        ("low_ticks", &low_ticks),
+        ("ts_confirmed_ns", &ts_confirmed_ns),
+    ])?;
+    let length = starts.len();
     let mut detector = PivotDetector::new(k, levels).map_err(to_py)?;
     let (pivots, trends) = py.detach(|| {
         let (mut pivots, mut trends) = (Vec::<Pivot>::new(), Vec::new());
@@ -101,11 +118,13 @@ fn follow_structure<'py>(
     k: usize,
     levels: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let length = ts_start_ns.len()?;
-    let starts = column("ts_start_ns", &ts_start_ns, length)?;
-    let highs = column("high_ticks", &high_ticks, length)?;
-    let lows = column("low_ticks", &low_ticks, length)?;
-    let prices = column("px_ticks", &px_ticks, length)?;
+    let [starts, highs, lows, prices] = columns([
+        ("ts_start_ns", &ts_start_ns),
+        ("high_ticks", &high_ticks),
+        ("low_ticks", &low_ticks),
+        ("px_ticks", &px_ticks),
+    ])?;
+    let length = starts.len();
     let tick = Step::parse(tick).map_err(to_py)?;
     let mut detector = PivotDetector::new(k, levels).map_err(to_py)?;
     let (bounds, trends) = py.detach(|| {
@@ -129,12 +148,12 @@ fn follow_structure<'py>(
         (bounds, trends)
     });
     let dict = PyDict::new(py);
-    for (name, column) in ["low", "high", "support", "resistance"].iter().zip(bounds) {
-        dict.set_item(name, PyArray1::from_vec(py, column))?;
-    }
-    for (level, column) in (1..).zip(trends) {
-        dict.set_item(format!("trend_{level}"), PyArray1::from_vec(py, column))?;
-    }
+    set_columns(&dict, ["low", "high", "support", "resistance"], bounds)?;
+    set_columns(
+        &dict,
+        (1..=levels).map(|level| format!("trend_{level}")),
+        trends,
+    )?;
     Ok(dict)
 }
 
@@ -155,13 +174,15 @@ fn follow_floor_pivots<'py>(
     interval_ns: i64,
     tick: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let length = ts_start_ns.len()?;
-    let starts = column("ts_start_ns", &ts_start_ns, length)?;
-    let highs = column("high_ticks", &high_ticks, length)?;
-    let lows = column("low_ticks", &low_ticks, length)?;
-    let closes = column("close_ticks", &close_ticks, length)?;
+    let [starts, highs, lows, closes] = columns([
+        ("ts_start_ns", &ts_start_ns),
+        ("high_ticks", &high_ticks),
+        ("low_ticks", &low_ticks),
+        ("close_ticks", &close_ticks),
+    ])?;
+    let length = starts.len();
     let tick = Step::parse(tick).map_err(to_py)?;
-    let columns = py.detach(|| {
+    let found = py.detach(|| {
         let mut days = FloorDays::default();
         let mut columns = vec![Vec::with_capacity(length); FLOOR_NAMES.len()];
         for at in 0..length {
@@ -174,9 +195,7 @@ fn follow_floor_pivots<'py>(
         columns
     });
     let dict = PyDict::new(py);
-    for (name, column) in FLOOR_NAMES.iter().zip(columns) {
-        dict.set_item(name, PyArray1::from_vec(py, column))?;
-    }
+    set_columns(&dict, FLOOR_NAMES, found)?;
     Ok(dict)
 }
 
@@ -224,19 +243,21 @@ fn compute_indicators<'py>(
     lot: &str,
     value_e8: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let length = ts_start_ns.len()?;
-    let starts = column("ts_start_ns", &ts_start_ns, length)?;
-    let highs = column("high_ticks", &high_ticks, length)?;
-    let lows = column("low_ticks", &low_ticks, length)?;
-    let closes = column("close_ticks", &close_ticks, length)?;
-    let volumes = column("volume_lots", &volume_lots, length)?;
+    let [starts, highs, lows, closes, volumes] = columns([
+        ("ts_start_ns", &ts_start_ns),
+        ("high_ticks", &high_ticks),
+        ("low_ticks", &low_ticks),
+        ("close_ticks", &close_ticks),
+        ("volume_lots", &volume_lots),
+    ])?;
+    let length = starts.len();
     let steps = (
         Step::parse(tick).map_err(to_py)?,
         Step::parse(lot).map_err(to_py)?,
     );
     let mut values = vec![None; length];
     if let Some(array) = &value_e8 {
-        let known = column("value_e8", array, length)?;
+        let [_, known] = columns([("ts_start_ns", &ts_start_ns), ("value_e8", array)])?;
         for (value, &value_e8) in values.iter_mut().zip(known) {
             if value_e8 != VALUE_NONE {
                 *value = Some(px_lots(value_e8, steps.0, steps.1).ok_or_else(|| {
@@ -250,7 +271,7 @@ fn compute_indicators<'py>(
     let dict = PyDict::new(py);
     for name in names {
         let mut indicator = Indicator::parse(&name).map_err(to_py)?;
-        let columns = py.detach(|| {
+        let found = py.detach(|| {
             let mut columns = vec![Vec::with_capacity(length); indicator.names().len()];
             for at in 0..length {
                 indicator.push(&Candle {
@@ -272,9 +293,7 @@ fn compute_indicators<'py>(
             }
             columns
         });
-        for (name, column) in indicator.names().iter().zip(columns) {
-            dict.set_item(name, PyArray1::from_vec(py, column))?;
-        }
+        set_columns(&dict, indicator.names(), found)?;
     }
     Ok(dict)
 }

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::to_py;
-use crate::events::{self, Row, from_array, to_array};
+use crate::events::{Row, from_array, to_array};
 
 /// Price in ticks and quantity in lots of each level, best first.
 type Levels<'py> = Bound<'py, PyArray2<i64>>;
@@ -24,7 +24,7 @@ fn replay_book<'py>(
     let readonly = rows
         .try_readonly()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    let events = events::rows(readonly.as_slice()?);
+    let events = crate::rows::records(readonly.as_slice()?);
     let book = py.detach(|| {
         let mut book = Book::new();
         for message in events.split_inclusive(Event::is_last) {

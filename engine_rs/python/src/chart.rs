@@ -111,9 +111,6 @@ impl Chart {
         let kernel = self.kernel.bind(py);
         let mut borrowed = kernel.borrow_mut();
         let rows = borrowed.core.chart(self.market, self.index).bars();
-        // SAFETY: `BarRow` is `repr(transparent)` over the core's.
-        let rows: &[BarRow] =
-            unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) };
         // SAFETY: the ring's buffer is allocated once and lives in the kernel, which the array
         // keeps alive.
         unsafe { view(rows, kernel.clone().into_any()) }
@@ -125,9 +122,6 @@ impl Chart {
         let kernel = self.kernel.bind(py);
         let mut borrowed = kernel.borrow_mut();
         let rows = borrowed.core.chart(self.market, self.index).pivots();
-        // SAFETY: `PivotRow` is `repr(transparent)` over the core's.
-        let rows: &[PivotRow] =
-            unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) };
         // SAFETY: as in `bars`; a chart without pivots has an empty slice, which is never read.
         unsafe { view(rows, kernel.clone().into_any()) }
     }

@@ -116,9 +116,6 @@ impl Cob {
         let kernel = self.kernel.bind(py);
         let mut borrowed = kernel.borrow_mut();
         let rows = rows(borrowed.core.cob(self.index));
-        // SAFETY: `CobRow` is `repr(transparent)` over `Row`.
-        let rows: &[CobRow] =
-            unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) };
         // SAFETY: the ring's buffer is allocated once and lives in the kernel, which the array
         // keeps alive.
         unsafe { view(rows, kernel.clone().into_any()) }

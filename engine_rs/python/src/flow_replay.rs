@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::to_py;
-use crate::events::{self, Row, from_array, to_array};
+use crate::events::{Row, from_array, to_array};
 
 /// Integers of 128 bits: the upper half signed, the lower unsigned.
 type Wide<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u64>>);
@@ -51,7 +51,7 @@ where
     let readonly = rows
         .try_readonly()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    let rows = events::rows(readonly.as_slice()?);
+    let rows = crate::rows::records(readonly.as_slice()?);
     let is_other = |row: &Event| row.kind != EventKind::Trade as u8;
     if let Some(place) = rows.iter().position(is_other) {
         return Err(PyValueError::new_err(format!(
@@ -334,7 +334,7 @@ fn replay_ticks<'py>(
     let readonly = depth
         .try_readonly()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    let depth = events::rows(readonly.as_slice()?);
+    let depth = crate::rows::records(readonly.as_slice()?);
     let ring = with_trades(py, trades, |trades| {
         let mut ring = TickRing::new(rows_max);
         let mut book = Book::new();

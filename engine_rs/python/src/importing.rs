@@ -277,7 +277,7 @@ impl StreamChecker {
     fn push(&mut self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<()> {
         let array = from_array("events", events)?;
         let array = array.try_readonly()?;
-        let rows = crate::events::rows(array.as_slice()?);
+        let rows = crate::rows::records(array.as_slice()?);
         py.detach(|| self.0.push(rows)).map_err(to_py)
     }
 
@@ -311,7 +311,7 @@ impl Verifier {
     fn depth(&mut self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<()> {
         let array = from_array("events", events)?;
         let array = array.try_readonly()?;
-        let rows = crate::events::rows(array.as_slice()?);
+        let rows = crate::rows::records(array.as_slice()?);
         py.detach(|| self.0.depth(rows));
         Ok(())
     }
@@ -319,7 +319,7 @@ impl Verifier {
     fn quotes(&mut self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<()> {
         let array = from_array("events", events)?;
         let array = array.try_readonly()?;
-        let rows = crate::events::rows(array.as_slice()?);
+        let rows = crate::rows::records(array.as_slice()?);
         py.detach(|| self.0.quotes(rows));
         Ok(())
     }

@@ -4,6 +4,21 @@ use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 
+/// A record of the core in a wrapper that is this crate's, so that it may be an array element.
+///
+/// # Safety
+/// The wrapper is `repr(transparent)` over the record.
+pub unsafe trait Record: Element {
+    /// The record.
+    type Core;
+}
+
+/// Elements of an array as the records that they are.
+pub fn records<T: Record>(rows: &[T]) -> &[T::Core] {
+    // SAFETY: `T` is `repr(transparent)` over `T::Core`.
+    unsafe { std::slice::from_raw_parts(rows.as_ptr().cast(), rows.len()) }
+}
+
 /// Defines a transparent wrapper of a `repr(C)` record and the dtype of it: field, format, member.
 macro_rules! row_type {
     ($(#[$doc:meta])* $name:ident, $core:ty, [$(($field:literal, $format:literal, $member:ident)),* $(,)?]) => {
@@ -35,6 +50,11 @@ macro_rules! row_type {
                 *self
             }
         }
+
+        // SAFETY: so it is defined above.
+        unsafe impl $crate::rows::Record for $name {
+            type Core = $core;
+        }
     };
 }
 pub(crate) use row_type;
@@ -55,17 +75,18 @@ pub fn dtype<'py>(
     numpy::PyArrayDescr::new(py, spec)
 }
 
-/// A read-only view of memory that `owner` keeps alive.
+/// A read-only view of records in memory that `owner` keeps alive.
 ///
 /// # Safety
 /// `rows` must stay allocated where it is as long as `owner` lives. It may be written meanwhile:
 /// numpy then shows the new values.
-pub unsafe fn view<'py, T: Element>(
-    rows: &[T],
+pub unsafe fn view<'py, T: Record>(
+    rows: &[T::Core],
     owner: Bound<'py, PyAny>,
 ) -> Bound<'py, PyArray1<T>> {
-    // SAFETY: pointer and length are those of a slice, which the caller keeps allocated.
-    let array = unsafe { ArrayView1::from_shape_ptr(rows.len(), rows.as_ptr()) };
+    // SAFETY: pointer and length are those of a slice, which the caller keeps allocated; `T` is
+    // `repr(transparent)` over its elements.
+    let array = unsafe { ArrayView1::from_shape_ptr(rows.len(), rows.as_ptr().cast()) };
     // SAFETY: as above; `owner` becomes the base object of the array.
     let array = unsafe { PyArray1::borrow_from_array(&array, owner) };
     if let Ok(exclusive) = array.try_readwrite() {
