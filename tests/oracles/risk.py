@@ -114,21 +114,23 @@ class PlainRisk:
 
     # What may be sent.
 
-    def check(self, order: Order, funds: tuple[int, int] | None = None) -> str | None:
+    def check(
+        self, order: Order, ahead: int = 0, funds: tuple[int, int] | None = None
+    ) -> str | None:
         extra = max(order.qty_lots - self._list_counts(order), 0)
-        return self._judge(order, extra, funds, is_new=True)
+        return self._judge(order, extra, funds, new_behind=ahead)
 
     def check_modify(self, order_id: int, order: Order) -> str | None:
         wanted = order.qty_lots - self.live[order_id].filled_lots
         counted = self._list_counts(self.live[order_id].order)
         own = 0 if order.reduce_only else self.live[order_id].may_fill()
         extra = max(wanted - max(counted, own), 0)
-        return self._judge(order, extra, None, is_new=False)
+        return self._judge(order, extra, None, new_behind=None)
 
     def _judge(
-        self, order: Order, extra: int, funds: tuple[int, int] | None, *, is_new: bool
+        self, order: Order, extra: int, funds: tuple[int, int] | None, *, new_behind: int | None
     ) -> str | None:
-        at = order.instrument
+        at, is_new, ahead = order.instrument, new_behind is not None, new_behind or 0
         own = [live for live in self.live.values() if live.order.instrument == at]
         reduces = order.reduce_only or (
             self.positions[at] != 0 and self._reach(at, order.buy) + extra <= 0
@@ -164,14 +166,19 @@ class PlainRisk:
                     lambda: -self._bps_through(order), self._of(at, "px_away_max_bps"), order
                 ),
             ),
-            ("RISK_ORDER_RATE", self._is_too_fast),
+            ("RISK_ORDER_RATE", lambda: self._is_too_fast(ahead)),
             (
                 "RISK_INSTRUMENT_ORDERS",
-                lambda: is_new and self._is_over(len(own) + 1, self._of(at, "open_orders_max")),
+                lambda: (
+                    is_new and self._is_over(len(own) + ahead + 1, self._of(at, "open_orders_max"))
+                ),
             ),
             (
                 "RISK_ACCOUNT_ORDERS",
-                lambda: is_new and self._is_over(len(self.live) + 1, self.config.open_orders_max),
+                lambda: (
+                    is_new
+                    and self._is_over(len(self.live) + ahead + 1, self.config.open_orders_max)
+                ),
             ),
         ]
         if grows:
@@ -356,16 +363,16 @@ class PlainRisk:
             raise Unpriced
         return (limit / around - 1) * (10_000 if order.buy else -10_000)
 
-    def _is_too_fast(self) -> bool:
+    def _is_too_fast(self, ahead: int) -> bool:
         for every, most in self.config.order_rates.items():
             since = self.now_ns - duration_ns(every)
-            if sum(ts_ns > since for ts_ns in self.sent) >= most:
+            if sum(ts_ns > since for ts_ns in self.sent) + ahead >= most:
                 return True
         return False
 
     def _is_below_minimum(self, order: Order) -> bool:
         instrument = self.instruments[order.instrument]
-        if order.px_ticks is None or instrument.notional_min is None:
+        if order.px_ticks is None or order.reduce_only or instrument.notional_min is None:
             return False
         quote = self._qty(order.instrument, order.qty_lots) * Fraction(instrument.contract_size)
         px = order.px_ticks * Fraction(instrument.tick)

@@ -22,7 +22,7 @@ struct InstrumentLimitsSpec {
     order_notional_max: Option<i128>,
     px_through_max: Option<i64>,
     px_away_max: Option<i64>,
-    orders_open_max: Option<u32>,
+    orders_open_max: Option<usize>,
     position_lots_max: Option<i64>,
     exposure_max: Option<i128>,
     stop_loss: Option<i128>,
@@ -42,7 +42,7 @@ struct GroupLimitsSpec {
 pub struct LimitsSpec {
     instruments: Vec<InstrumentLimitsSpec>,
     groups: Vec<GroupLimitsSpec>,
-    orders_open_max: Option<u32>,
+    orders_open_max: Option<usize>,
     order_rates: Vec<(usize, i64)>,
     gross_max: Option<i128>,
     net_max: Option<i128>,
@@ -226,14 +226,19 @@ impl RiskEngine {
         self.scene.equity_usd = equity_usd;
     }
 
-    #[pyo3(signature = (order, funds=None))]
-    fn check(&self, order: OrderSpec, funds: Option<(i128, i128)>) -> Option<&'static str> {
+    #[pyo3(signature = (order, ahead, funds))]
+    fn check(
+        &self,
+        order: OrderSpec,
+        ahead: usize,
+        funds: Option<(i128, i128)>,
+    ) -> Option<&'static str> {
         let funds = funds.map(|(available, needed)| Funds {
             available: Money(available),
             needed: Money(needed),
         });
         self.core
-            .check(&order.build(), funds, &self.scene)
+            .check(&order.build(), ahead, funds, &self.scene)
             .map(RejectCode::name)
     }
 

@@ -67,7 +67,7 @@ pub struct InstrumentLimits {
     /// How far a limit price may lie on the near side of the mid, where it rests.
     pub px_away_max: Option<Share>,
     /// Most live orders.
-    pub orders_open_max: Option<u32>,
+    pub orders_open_max: Option<usize>,
     /// Largest position on either side, in lots, when all open orders of that side have filled.
     pub position_lots_max: Option<i64>,
     /// As `position_lots_max`, in dollars at the mid.
@@ -115,7 +115,7 @@ pub struct Limits {
     /// Of groups of instruments.
     pub groups: Vec<GroupLimits>,
     /// Most live orders of the account.
-    pub orders_open_max: Option<u32>,
+    pub orders_open_max: Option<usize>,
     /// How often orders may be sent.
     pub order_rates: Vec<OrderRate>,
     /// As of a group, over all instruments.

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::instrument::Instrument;
 use crate::money::{Money, Valuer};
-use crate::order::{Link, NewOrder, OrderKind, RejectCode, Role};
+use crate::order::{Answer, Link, NewOrder, OrderKind, RejectCode, Role, Status};
 use watch::Watch;
 use window::Window;
 
@@ -73,6 +73,8 @@ struct Open {
     /// Changes under way, and the largest quantity that one of them asks for.
     changes: u32,
     asked_lots: i64,
+    /// Triggered, and not told yet that it rests.
+    triggered: bool,
 }
 
 impl Open {
@@ -95,7 +97,7 @@ struct Held {
     position_lots: i64,
     open_bid_lots: i128,
     open_ask_lots: i128,
-    orders_open: u32,
+    orders_open: usize,
     /// Whether the position is being closed by its stop-loss.
     closing: bool,
     /// Realized profit after costs when the last round trip ended.
@@ -245,6 +247,7 @@ impl RiskEngine {
             filled_lots: 0,
             changes: 0,
             asked_lots: 0,
+            triggered: false,
         };
         let before = self.list_lots(open.link);
         let after = before.max(open.counted_lots());
@@ -261,6 +264,32 @@ impl RiskEngine {
             open.changes += 1;
             open.asked_lots = open.asked_lots.max(qty_lots);
         });
+    }
+
+    /// The exchange answered, to an order that was `before`; the end of an order is told by
+    /// [`Self::on_done`].
+    pub fn on_answer(&mut self, id: u64, before: Status, answer: &Answer) {
+        match *answer {
+            Answer::Accepted { qty_lots, .. } | Answer::Waiting { qty_lots, .. } => {
+                let resting = self.open.get(&id).is_some_and(|open| open.triggered);
+                if before == Status::Submitted || resting {
+                    self.change(id, |open| {
+                        open.qty_lots = qty_lots;
+                        open.triggered = false;
+                    });
+                } else {
+                    self.on_modify_answer(id, Some(qty_lots));
+                }
+            }
+            // What rests after its trigger is told so, which answers no change.
+            Answer::Triggered => self.change(id, |open| open.triggered = true),
+            Answer::Filled { qty_lots, .. } => self.on_fill(id, qty_lots),
+            // An overloaded venue may have refused a cancel as well: the change counts on.
+            Answer::RequestRejected(code) if code != RejectCode::Overloaded => {
+                self.on_modify_answer(id, None);
+            }
+            _ => {}
+        }
     }
 
     /// The answer to a change: the order has this total quantity now, or was left as it is.
@@ -348,10 +377,11 @@ impl RiskEngine {
 /// What may be sent.
 impl RiskEngine {
     /// Why an order must not be sent, if it must not: the first reason in the order of the table in
-    /// `docs/risk.md`.
+    /// `docs/risk.md`. `ahead` is how many orders of its list are sent before it at the same time.
     pub fn check(
         &self,
         order: &NewOrder,
+        ahead: usize,
         funds: Option<Funds>,
         view: &impl View,
     ) -> Option<RejectCode> {
@@ -359,7 +389,7 @@ impl RiskEngine {
             .qty_lots
             .saturating_sub(self.list_lots(order.link))
             .max(0);
-        self.judge(order, extra, true, funds, view).err()
+        self.judge(order, extra, Some(ahead), funds, view).err()
     }
 
     /// As [`Self::check`], for a change of a live order, with its whole quantity. `None` as well
@@ -375,14 +405,14 @@ impl RiskEngine {
         let wanted = order.qty_lots.saturating_sub(open.filled_lots);
         let counted = self.list_lots(open.link).max(open.counted_lots());
         let extra = wanted.saturating_sub(counted).max(0);
-        self.judge(order, extra, false, funds, view).err()
+        self.judge(order, extra, None, funds, view).err()
     }
 
     fn judge(
         &self,
         order: &NewOrder,
         extra: i64,
-        is_new: bool,
+        new_behind: Option<usize>,
         funds: Option<Funds>,
         view: &impl View,
     ) -> Result<(), RejectCode> {
@@ -395,18 +425,16 @@ impl RiskEngine {
         }
         self.check_size(held, order, view)?;
         check_collar(held, order, view)?;
+        let ahead = new_behind.unwrap_or(0);
         let now_ns = view.now_ns();
-        let is_full = self.windows.iter().any(|window| window.is_full(now_ns));
-        refuse(is_full, RejectCode::RiskOrderRate)?;
-        if is_new {
-            let max = held.limits.orders_open_max;
-            refuse(
-                is_at(held.orders_open, max),
-                RejectCode::RiskInstrumentOrders,
-            )?;
-            let count = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
-            let max = self.limits.orders_open_max;
-            refuse(is_at(count, max), RejectCode::RiskAccountOrders)?;
+        let is_full = |window: &Window| window.is_full(ahead, now_ns);
+        refuse(self.windows.iter().any(is_full), RejectCode::RiskOrderRate)?;
+        if new_behind.is_some() {
+            let is_at = |count: usize, max: Option<usize>| max.is_some_and(|max| count >= max);
+            let here = is_at(held.orders_open + ahead, held.limits.orders_open_max);
+            refuse(here, RejectCode::RiskInstrumentOrders)?;
+            let anywhere = is_at(self.open.len() + ahead, self.limits.orders_open_max);
+            refuse(anywhere, RejectCode::RiskAccountOrders)?;
         }
         if !reduces && extra > 0 {
             self.check_exposure(order, extra, view)?;
@@ -563,10 +591,6 @@ impl RiskEngine {
 
 fn refuse(if_so: bool, code: RejectCode) -> Result<(), RejectCode> {
     if if_so { Err(code) } else { Ok(()) }
-}
-
-fn is_at(count: u32, max: Option<u32>) -> bool {
-    max.is_some_and(|max| count >= max)
 }
 
 /// Whether an order of this side cannot carry the position through zero, whatever fills.

@@ -35,6 +35,15 @@ impl Rules {
         if order.qty_lots > self.qty_lots_max {
             return Err(RejectCode::QtyTooLarge);
         }
+        if let Some(display) = order.display_lots
+            && !(self.qty_lots_min..=order.qty_lots).contains(&display)
+        {
+            return Err(RejectCode::DisplayInvalid);
+        }
+        // A trailing stop may begin without a price.
+        if order.trigger.is_some_and(|trigger| trigger.px_ticks < 0) {
+            return Err(RejectCode::PxNotPositive);
+        }
         if order.kind == OrderKind::Market {
             return Ok(());
         }
@@ -45,7 +54,8 @@ impl Rules {
         let Some(value) = value else {
             return Err(RejectCode::NotionalTooLarge);
         };
-        let Some(minimum) = self.notional_min else {
+        // What only makes a position smaller may be small.
+        let Some(minimum) = self.notional_min.filter(|_| !order.reduce_only) else {
             return Ok(());
         };
         let notional = if self.valuer.is_inverse() {

@@ -84,7 +84,7 @@ fn of(instrument: u16, order: NewOrder) -> NewOrder {
 }
 
 fn code(risk: &RiskEngine, order: NewOrder) -> Option<RejectCode> {
-    risk.check(&order, None, &scene())
+    risk.check(&order, 0, None, &scene())
 }
 
 fn actions(risk: &mut RiskEngine, scene: &Scene) -> Vec<Action> {
@@ -190,7 +190,7 @@ fn a_window_lets_the_next_order_pass_when_the_oldest_leaves_it() {
                 now_ns: *now_ns,
                 ..scene()
             };
-            let passes = risk.check(&bid(1, 1), None, &at).is_none();
+            let passes = risk.check(&bid(1, 1), 0, None, &at).is_none();
             if passes {
                 risk.on_submit(now_ns.cast_unsigned(), &bid(1, 1), *now_ns);
             }
@@ -198,6 +198,82 @@ fn a_window_lets_the_next_order_pass_when_the_oldest_leaves_it() {
         })
         .collect();
     assert_eq!(sent, [0, 1, 10, 100, 101, 110, 200, 201, 210]);
+}
+
+#[test]
+fn orders_of_a_list_are_sent_together() {
+    let mut risk = engine(|limits| {
+        limits.orders_open_max = Some(4);
+        limits.order_rates = vec![OrderRate {
+            orders: 3,
+            interval_ns: 10,
+        }];
+    });
+    let check = |risk: &RiskEngine, ahead, now_ns| {
+        let at = Scene { now_ns, ..scene() };
+        risk.check(&bid(1, 1), ahead, None, &at)
+    };
+    assert_eq!(check(&risk, 2, 0), None);
+    assert_eq!(check(&risk, 3, 0), Some(RejectCode::RiskOrderRate));
+    risk.on_submit(1, &bid(1, 1), 0);
+    risk.on_submit(2, &bid(1, 1), 5);
+    assert_eq!(check(&risk, 0, 9), None);
+    assert_eq!(check(&risk, 1, 9), Some(RejectCode::RiskOrderRate));
+    assert_eq!(check(&risk, 1, 10), None);
+    assert_eq!(check(&risk, 2, 10), Some(RejectCode::RiskOrderRate));
+    assert_eq!(check(&risk, 2, 15), Some(RejectCode::RiskAccountOrders));
+}
+
+#[test]
+fn an_answer_counts_for_a_change_unless_it_tells_something_else() {
+    let mut risk = engine(|limits| limits.instruments[0].position_lots_max = Some(10));
+    let (px_ticks, accepted) = (1, |qty_lots| Answer::Accepted {
+        px_ticks: 1,
+        qty_lots,
+    });
+    let room = |risk: &RiskEngine, lots| {
+        assert_eq!(code(risk, bid(1, lots)), None);
+        assert_eq!(code(risk, bid(1, lots + 1)), Some(RejectCode::RiskPosition));
+    };
+    risk.on_submit(1, &bid(1, 4), 0);
+    risk.on_modify(1, 8, 0);
+    // The order waits, is triggered and rests with its old quantity: the change is still to come.
+    let waiting = Answer::Waiting {
+        px_ticks,
+        qty_lots: 4,
+    };
+    risk.on_answer(1, Status::Submitted, &waiting);
+    risk.on_answer(1, Status::Untriggered, &Answer::Triggered);
+    risk.on_answer(1, Status::Open, &accepted(4));
+    room(&risk, 2);
+    risk.on_answer(
+        1,
+        Status::Open,
+        &Answer::RequestRejected(RejectCode::Overloaded),
+    );
+    room(&risk, 2);
+    risk.on_answer(1, Status::Open, &accepted(8));
+    room(&risk, 2);
+    risk.on_modify(1, 3, 0);
+    room(&risk, 2);
+    let fill = Answer::Filled {
+        px_ticks,
+        qty_lots: 1,
+        maker: true,
+        complete: false,
+    };
+    risk.on_answer(1, Status::Open, &fill);
+    room(&risk, 3);
+    risk.on_answer(1, Status::PartiallyFilled, &accepted(3));
+    room(&risk, 8);
+    risk.on_modify(1, 9, 0);
+    room(&risk, 2);
+    risk.on_answer(
+        1,
+        Status::PartiallyFilled,
+        &Answer::RequestRejected(RejectCode::BookSuspect),
+    );
+    room(&risk, 8);
 }
 
 #[test]
@@ -391,20 +467,20 @@ fn a_limit_in_money_needs_prices() {
         ..scene()
     };
     let missing = Some(RejectCode::RiskPriceMissing);
-    assert_eq!(risk.check(&bid(1, 1), None, &unpriced), missing);
-    assert_eq!(risk.check(&of(2, bid(1, 1)), None, &unpriced), None);
+    assert_eq!(risk.check(&bid(1, 1), 0, None, &unpriced), missing);
+    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, None, &unpriced), None);
     let unknown = Scene {
         rate: None,
         ..scene()
     };
-    assert_eq!(risk.check(&of(2, bid(1, 1)), None, &unknown), missing);
+    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, None, &unknown), missing);
     // Three quarters of a dollar each.
     let cheap = Scene {
         rate: Some(Rate(750_000_000)),
         ..scene()
     };
-    assert_eq!(risk.check(&bid(1, 13), None, &cheap), None);
-    let refused = risk.check(&bid(1, 14), None, &cheap);
+    assert_eq!(risk.check(&bid(1, 13), 0, None, &cheap), None);
+    let refused = risk.check(&bid(1, 14), 0, None, &cheap);
     assert_eq!(refused, Some(RejectCode::RiskAccountGross));
 }
 
@@ -417,8 +493,8 @@ fn funds_are_the_callers_to_tell() {
             needed: usd(needed),
         })
     };
-    assert_eq!(risk.check(&bid(1, 1), funds(5), &scene()), None);
-    let short = risk.check(&bid(1, 1), funds(6), &scene());
+    assert_eq!(risk.check(&bid(1, 1), 0, funds(5), &scene()), None);
+    let short = risk.check(&bid(1, 1), 0, funds(6), &scene());
     assert_eq!(short, Some(RejectCode::RiskFunds));
 }
 

@@ -21,13 +21,14 @@ impl Window {
         }
     }
 
-    /// Whether one more order would be too many.
-    pub fn is_full(&self, now_ns: i64) -> bool {
-        self.times_ns.len() == self.rate.orders
-            && self
-                .times_ns
-                .front()
-                .is_some_and(|oldest| now_ns - oldest < self.rate.interval_ns)
+    /// Whether one more order would be too many, behind `ahead` others that are sent with it.
+    pub fn is_full(&self, ahead: usize, now_ns: i64) -> bool {
+        let Some(free) = self.rate.orders.checked_sub(ahead).filter(|free| *free > 0) else {
+            return true;
+        };
+        // The order that must have left the window for this one to fit.
+        let oldest = self.times_ns.len().checked_sub(free);
+        oldest.is_some_and(|at| now_ns - self.times_ns[at] < self.rate.interval_ns)
     }
 
     /// Notes an order.
