@@ -3,14 +3,16 @@
 use cobalt_core::error::Result;
 use cobalt_core::event::Side;
 use cobalt_core::instrument::Instrument;
+use cobalt_core::kernel::RiskSettings;
 use cobalt_core::money::Money;
 use cobalt_core::order::{Link, NewOrder, RejectCode, Role, Trigger};
 use cobalt_core::order::{TriggerBy, TriggerKind};
 use cobalt_core::risk::{
-    Action, Cause, Concentration, Funds, GroupLimits, InstrumentLimits, Limits, OrderRate, Rate,
-    RiskEngine as CoreRiskEngine, Share, View,
+    Action, Cause, Concentration, Funds, GroupLimits, InstrumentLimits, Kill, Limits, OrderRate,
+    Rate, RiskEngine as CoreRiskEngine, Share, View,
 };
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::errors::to_py;
 use crate::kernel::InstrumentSpec;
@@ -53,6 +55,8 @@ pub struct LimitsSpec {
     daily_loss_share_max: Option<i64>,
     losses_max: Option<u32>,
     flattens: bool,
+    check_every_ns: i64,
+    prices_usd: Vec<(String, i64)>,
 }
 
 impl InstrumentLimitsSpec {
@@ -72,7 +76,20 @@ impl InstrumentLimitsSpec {
 }
 
 impl LimitsSpec {
-    pub fn build(self) -> Limits {
+    /// The settings of a run.
+    pub fn settings(mut self) -> RiskSettings {
+        let prices = std::mem::take(&mut self.prices_usd);
+        RiskSettings {
+            check_every_ns: self.check_every_ns,
+            prices_usd: prices
+                .into_iter()
+                .map(|(asset, price)| (asset, Rate(price)))
+                .collect(),
+            limits: self.build(),
+        }
+    }
+
+    fn build(self) -> Limits {
         let group = |group: GroupLimitsSpec| GroupLimits {
             members: group.members,
             gross_max: group.gross_max.map(Money),
@@ -105,6 +122,20 @@ impl LimitsSpec {
             flattens: self.flattens,
         }
     }
+}
+
+/// Cause, reason and time of the end of trading.
+pub fn kill_text(kill: &Kill) -> (&'static str, String, i64) {
+    (kill.cause.name(), kill.reason.clone(), kill.ts_ns)
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let codes = RejectCode::ALL.iter();
+    let codes = codes.map(|(code, meaning)| (code.name(), meaning.trim()));
+    m.add("REJECT_CODES", PyTuple::new(m.py(), codes)?)?;
+    let causes = Cause::ALL.iter().map(|cause| cause.name());
+    m.add("RISK_CAUSES", PyTuple::new(m.py(), causes)?)?;
+    m.add_class::<RiskEngine>()
 }
 
 /// What the engine is told of the run: everything by instrument, but the clock and the equity.
@@ -145,7 +176,7 @@ impl View for Scene {
 }
 
 /// An order in ticks and lots, read from the attributes of what is given.
-#[derive(FromPyObject)]
+#[derive(Clone, Copy, FromPyObject)]
 struct OrderSpec {
     instrument: u16,
     buy: bool,
@@ -157,7 +188,7 @@ struct OrderSpec {
 }
 
 impl OrderSpec {
-    fn build(&self) -> NewOrder {
+    fn build(self) -> NewOrder {
         let side = if self.buy { Side::Bid } else { Side::Ask };
         let plain = match self.px_ticks {
             Some(px_ticks) => NewOrder::limit(self.instrument, side, px_ticks, self.qty_lots),

@@ -3,6 +3,7 @@
 //! Money is in US dollars, in which every asset whose name stands for a dollar counts as one and
 //! every other asset has the price that the caller tells ([`super::View::quote_usd`]).
 
+use crate::decimal::Step;
 use crate::money::Money;
 
 /// Units of a [`Share`] or a [`Rate`] in one.
@@ -37,6 +38,15 @@ pub struct Rate(pub i64);
 impl Rate {
     /// One dollar.
     pub const ONE: Self = Self(RATE_ONE);
+
+    /// Twice a mid in ticks as a price, cut to a rate's unit; `None` where it does not fit.
+    pub fn of_mid(px_x2: i64, tick: Step) -> Option<Self> {
+        let (mantissa, places) = tick.parts();
+        let by = i128::from(mantissa) * i128::from(RATE_ONE);
+        let over = 10i128.checked_pow(places)?.checked_mul(2)?;
+        let rate = i128::from(px_x2).checked_mul(by)? / over;
+        i64::try_from(rate).ok().map(Self)
+    }
 
     /// An amount of the asset in dollars, cut to money's unit.
     pub fn usd(self, amount: Money) -> Money {

@@ -165,7 +165,11 @@ impl RiskEngine {
     /// # Errors
     /// Limits for another number of instruments, of instruments that there are not, or windows
     /// without orders or length.
-    pub fn new(instruments: &[Instrument], limits: Limits) -> Result<Self> {
+    pub fn new<'a>(
+        instruments: impl IntoIterator<Item = &'a Instrument>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let instruments: Vec<&Instrument> = instruments.into_iter().collect();
         if limits.instruments.len() != instruments.len() {
             let expected = format!("limits of {} instruments", instruments.len());
             let found = limits.instruments.len();
@@ -225,6 +229,11 @@ impl RiskEngine {
     /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether a look at the account can lead to anything.
+    pub fn is_watching(&self) -> bool {
+        self.limits.watches_time() || self.watch.kill().is_some()
     }
 
     /// The rules of an instrument.
