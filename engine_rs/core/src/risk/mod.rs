@@ -78,13 +78,31 @@ struct Open {
 }
 
 impl Open {
-    /// The most that may still fill and extend a position.
-    fn counted_lots(&self) -> i64 {
-        if self.reduce_only {
-            return 0;
+    fn new(order: &NewOrder) -> Self {
+        Self {
+            instrument: order.instrument,
+            side: order.side,
+            reduce_only: order.reduce_only,
+            link: order.link,
+            qty_lots: order.qty_lots,
+            filled_lots: 0,
+            changes: 0,
+            asked_lots: 0,
+            triggered: false,
         }
+    }
+
+    /// The most that may still fill.
+    fn counted_lots(&self) -> i64 {
         (self.qty_lots.max(self.asked_lots) - self.filled_lots).max(0)
     }
+}
+
+/// What may still fill of the orders of one side.
+#[derive(Clone, Copy, Debug, Default)]
+struct OpenLots {
+    plain: i128,
+    reduce_only: i128,
 }
 
 /// One instrument and what is held and wanted of it.
@@ -95,8 +113,8 @@ struct Held {
     tick: (i64, u32),
     groups: Vec<usize>,
     position_lots: i64,
-    open_bid_lots: i128,
-    open_ask_lots: i128,
+    bids: OpenLots,
+    asks: OpenLots,
     orders_open: usize,
     /// Whether the position is being closed by its stop-loss.
     closing: bool,
@@ -105,26 +123,37 @@ struct Held {
 }
 
 impl Held {
-    /// Brings the sum of open lots up to date after an order's count changed.
-    fn count(&mut self, side: Side, before: i64, after: i64) {
-        let open_lots = if side == Side::Bid {
-            &mut self.open_bid_lots
+    /// Brings the sums of open lots up to date after an order's count changed.
+    fn count(&mut self, open: &Open, before: i64, after: i64) {
+        let side = if open.side == Side::Bid {
+            &mut self.bids
         } else {
-            &mut self.open_ask_lots
+            &mut self.asks
         };
-        *open_lots += i128::from(after) - i128::from(before);
+        let lots = if open.reduce_only {
+            &mut side.reduce_only
+        } else {
+            &mut side.plain
+        };
+        *lots += i128::from(after) - i128::from(before);
     }
 
     /// The position towards one side when all open orders of that side have filled, and `extra`
-    /// more; below 0 where it still lies on the other side.
+    /// more; below 0 where it still lies on the other side. Reduce-only orders may use up a
+    /// position of the other side before the rest fills.
     fn reach_lots(&self, side: Side, extra: i64) -> i64 {
         let position = i128::from(self.position_lots);
-        let reach = if side == Side::Bid {
-            position + self.open_bid_lots
+        let (open, against) = if side == Side::Bid {
+            (self.bids, -position)
         } else {
-            self.open_ask_lots - position
+            (self.asks, position)
         };
-        clamp(reach + i128::from(extra))
+        let left = if against > 0 {
+            (against - open.reduce_only).max(0)
+        } else {
+            against
+        };
+        clamp(open.plain + i128::from(extra) - left)
     }
 
     /// The larger of the two reaches; never below 0.
@@ -203,8 +232,8 @@ impl RiskEngine {
                         .filter(|at| is_in(&limits.groups[*at]))
                         .collect(),
                     position_lots: 0,
-                    open_bid_lots: 0,
-                    open_ask_lots: 0,
+                    bids: OpenLots::default(),
+                    asks: OpenLots::default(),
                     orders_open: 0,
                     closing: false,
                     trip_base: Money::ZERO,
@@ -247,23 +276,13 @@ impl RiskEngine {
     /// An order was sent.
     pub fn on_submit(&mut self, id: u64, order: &NewOrder, now_ns: i64) {
         self.count_sent(now_ns);
-        let open = Open {
-            instrument: order.instrument,
-            side: order.side,
-            reduce_only: order.reduce_only,
-            link: order.link,
-            qty_lots: order.qty_lots,
-            filled_lots: 0,
-            changes: 0,
-            asked_lots: 0,
-            triggered: false,
-        };
-        let before = self.list_lots(open.link);
+        let open = Open::new(order);
+        let before = self.list_lots(&open);
         let after = before.max(open.counted_lots());
         self.open.insert(id, open);
         let held = &mut self.held[usize::from(open.instrument)];
         held.orders_open += 1;
-        held.count(open.side, before, after);
+        held.count(&open, before, after);
     }
 
     /// A change of an order to this total quantity was sent.
@@ -319,15 +338,15 @@ impl RiskEngine {
 
     /// An order is done.
     pub fn on_done(&mut self, id: u64) {
-        let Some(&open) = self.open.get(&id) else {
+        let Some(open) = self.open.get(&id).copied() else {
             return;
         };
-        let before = self.list_lots(open.link).max(open.counted_lots());
+        let before = self.list_lots(&open).max(open.counted_lots());
         self.open.remove(&id);
-        let after = self.list_lots(open.link);
+        let after = self.list_lots(&open);
         let held = &mut self.held[usize::from(open.instrument)];
         held.orders_open -= 1;
-        held.count(open.side, before, after);
+        held.count(&open, before, after);
     }
 
     /// A position changed, by whatever; `net` is the instrument's realized profit so far less all
@@ -355,28 +374,27 @@ impl RiskEngine {
     }
 
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open)) {
-        let Some(open) = self.open.get(&id) else {
+        let Some(mut open) = self.open.get(&id).copied() else {
             return;
         };
-        let link = open.link;
-        let before = self.list_lots(link).max(open.counted_lots());
-        let Some(open) = self.open.get_mut(&id) else {
-            return;
-        };
-        change(open);
-        let open = *open;
-        let after = self.list_lots(link).max(open.counted_lots());
-        self.held[usize::from(open.instrument)].count(open.side, before, after);
+        let before = self.list_lots(&open).max(open.counted_lots());
+        change(&mut open);
+        self.open.insert(id, open);
+        let after = self.list_lots(&open).max(open.counted_lots());
+        self.held[usize::from(open.instrument)].count(&open, before, after);
     }
 
-    /// What the live orders of a list of which each cancels the others count together: at most one
-    /// of them fills, so the largest counts. Nothing for any other order.
-    fn list_lots(&self, link: Option<Link>) -> i64 {
-        match link {
+    /// What the live orders of an order's list, of which each cancels the others, count together:
+    /// at most one of them fills, so the largest of those that are like it counts. Nothing for an
+    /// order without such a list.
+    fn list_lots(&self, order: &Open) -> i64 {
+        match order.link {
             Some(link) if link.role == Role::Oco => {
                 let ids = link.list..link.list + u64::from(link.of);
-                let counted = |(_, open): (_, &Open)| open.counted_lots();
-                self.open.range(ids).map(counted).max().unwrap_or(0)
+                let like =
+                    |open: &&Open| open.side == order.side && open.reduce_only == order.reduce_only;
+                let listed = self.open.range(ids).map(|(_, open)| open).filter(like);
+                listed.map(Open::counted_lots).max().unwrap_or(0)
             }
             _ => 0,
         }
@@ -394,10 +412,8 @@ impl RiskEngine {
         funds: Option<Funds>,
         view: &impl View,
     ) -> Option<RejectCode> {
-        let extra = order
-            .qty_lots
-            .saturating_sub(self.list_lots(order.link))
-            .max(0);
+        let counted = self.list_lots(&Open::new(order));
+        let extra = order.qty_lots.saturating_sub(counted).max(0);
         self.judge(order, extra, Some(ahead), funds, view).err()
     }
 
@@ -412,7 +428,7 @@ impl RiskEngine {
     ) -> Option<RejectCode> {
         let open = self.open.get(&id)?;
         let wanted = order.qty_lots.saturating_sub(open.filled_lots);
-        let counted = self.list_lots(open.link).max(open.counted_lots());
+        let counted = self.list_lots(open).max(open.counted_lots());
         let extra = wanted.saturating_sub(counted).max(0);
         self.judge(order, extra, None, funds, view).err()
     }

@@ -314,14 +314,22 @@ fn a_position_counts_with_the_open_orders_that_extend_it() {
     assert_eq!(code(&risk, bid(1, 4)), Some(RejectCode::RiskPosition));
     risk.on_done(1);
     assert_eq!(code(&risk, bid(1, 4)), None);
-    // Reduce-only orders neither count nor are they counted.
-    let far = NewOrder {
-        reduce_only: true,
-        ..ask(1, 1_000)
-    };
-    assert_eq!(code(&risk, far), None);
-    risk.on_submit(2, &far, 0);
+    // A sale of 16 takes the 6 to −10; but not where a reduce-only sale has sold 2 of the 6 before.
     assert_eq!(code(&risk, ask(1, 16)), None);
+    let far = |qty| NewOrder {
+        reduce_only: true,
+        ..ask(1, qty)
+    };
+    assert_eq!(code(&risk, far(1_000)), None);
+    risk.on_submit(2, &far(2), 0);
+    assert_eq!(code(&risk, ask(1, 14)), None);
+    assert_eq!(code(&risk, ask(1, 15)), Some(RejectCode::RiskPosition));
+    // It cannot take the position further than flat.
+    risk.on_submit(3, &far(1_000), 0);
+    assert_eq!(code(&risk, ask(1, 10)), None);
+    assert_eq!(code(&risk, ask(1, 11)), Some(RejectCode::RiskPosition));
+    assert_eq!(code(&risk, bid(1, 4)), None);
+    assert_eq!(code(&risk, bid(1, 5)), Some(RejectCode::RiskPosition));
 }
 
 #[test]
