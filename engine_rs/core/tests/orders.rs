@@ -274,6 +274,9 @@ fn act(kernel: &mut Kernel, random: &mut Random, plain: bool) {
         9 if random.chance(0.1) => {
             kernel.cancel_all(0);
         }
+        9 if random.chance(0.005) => {
+            kernel.kill(Cause::Operator, "drill", random.chance(0.5));
+        }
         _ => {}
     }
 }

@@ -12,7 +12,6 @@ use crate::exchange::SimExchange;
 use crate::exchange::models::LatencyModel;
 use crate::flow::{AggressorOrders, Flow};
 use crate::instrument::Instrument;
-use crate::money::Money;
 use crate::order::{Command, Report};
 use crate::portfolio::Account;
 use crate::ticks::TickRing;
@@ -141,11 +140,5 @@ impl Market {
     /// The position at the exchange, in signed lots: what is known of it arrives with the answers.
     pub fn position_at_exchange_lots(&self) -> i64 {
         self.exchange.position_lots()
-    }
-
-    /// Profit of the position: realized and unrealized, less fees, with funding and the like.
-    pub fn net(&mut self) -> Option<Money> {
-        let mark = self.mark_px_x2();
-        Some(self.account.position().cash() + self.account.unrealized(mark)?)
     }
 }

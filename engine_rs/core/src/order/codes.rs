@@ -69,6 +69,8 @@ codes! {
     ClientIdUsed = 21, "CLIENT_ID_USED";
     /// The iceberg's displayed quantity is not between the minimum and the whole.
     DisplayInvalid = 22, "DISPLAY_INVALID";
+    /// The quantity of a bracket's exit follows its entry and cannot be changed.
+    ExitQty = 23, "EXIT_QTY";
     /// Trading has ended: only orders that reduce a position pass.
     RiskKilled = 100, "RISK_KILLED";
     /// The position is being closed by its stop-loss: only orders that reduce it pass.

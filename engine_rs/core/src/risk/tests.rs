@@ -239,6 +239,7 @@ fn an_answer_counts_for_a_change_unless_it_tells_something_else() {
     risk.on_modify(1, 8, 0);
     // The order waits, is triggered and rests with its old quantity: the change is still to come.
     let waiting = Answer::Waiting {
+        trigger_px_ticks: 1,
         px_ticks,
         qty_lots: 4,
     };
