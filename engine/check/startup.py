@@ -17,28 +17,18 @@ from engine.check.settings import Report
 from engine.units import duration_ns, timestamp_ns, utc_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.check.record import RunLog
     from engine.check.session import Session
+    from engine.config import RunConfig
 
 __all__ = ["startup"]
 
 SECOND_NS = 1_000_000_000
 LADDER = (
-    "1s",
-    "2s",
-    "5s",
-    "10s",
-    "30s",
-    "1m",
-    "2m",
-    "5m",
-    "10m",
-    "30m",
-    "1h",
-    "3h",
-    "8h",
-    "1d",
-    "3d",
+    *("1s", "2s", "5s", "10s", "30s", "1m", "2m", "5m", "10m", "30m"),
+    *("1h", "2h", "5h", "12h", "1d", "2d", "5d", "10d", "30d"),
 )
 """Times of warm-up to choose from."""
 RUNGS = 5
@@ -48,7 +38,8 @@ RUNGS = 5
 class _Rung:
     """A time of warm-up, and its run against the base: as it is, and with orders held back.
 
-    `held` is None where nothing can be seen that way.
+    `held` is None where the run as it is does not differ, or nothing can be seen with orders held
+    back.
     """
 
     warmup: str
@@ -79,23 +70,48 @@ def startup(session: Session) -> Report:
     base = session.base()
     from_ns = _compared_from(session, base.log)
     warmups = _warmups(session, from_ns - base.log.start_ns)
-    later = [
-        (f"begun {text} before", session.changed("data", start=str(from_ns - duration_ns(text))))
-        for text in warmups
-    ]
-    begun = [("begun at the start", session.config), *later]
-    held, *runs = session.runner.run(
-        [Job(f"{name}, orders held back", config, trade_from_ns=from_ns) for name, config in begun]
-        + [Job(name, config) for name, config in later]
+    configs = {
+        text: session.changed("data", start=str(from_ns - duration_ns(text))) for text in warmups
+    }
+    runs = session.runner.run(
+        [Job(f"begun {text} before", config) for text, config in configs.items()]
     )
-    rungs = [
-        _Rung(text, _window(base, run, from_ns), _held_window(held, held_run, from_ns))
-        for text, held_run, run in zip(warmups, runs[: len(later)], runs[len(later) :], strict=True)
-    ]
+    windows = {text: _window(base, run, from_ns) for text, run in zip(configs, runs, strict=True)}
+    held = _held_back(
+        session, {text: configs[text] for text in warmups if windows[text].differing}, from_ns
+    )
+    rungs = [_Rung(text, windows[text], held.get(text)) for text in warmups]
     report = Report("startup", session.config.strategy.target)
     report.rows = [rung.to_dict(from_ns) for rung in rungs]
     _judge(report, session, rungs, from_ns)
     return report
+
+
+def _held_back(
+    session: Session, configs: Mapping[str, RunConfig], from_ns: int
+) -> dict[str, Window]:
+    """Comparisons with orders held back, by warm-up: not of runs that raised or did nothing."""
+    if not configs:
+        return {}
+    begun = {
+        "at the start": session.config,
+        **{f"{text} before": configs[text] for text in configs},
+    }
+    base, *runs = session.runner.run(
+        [
+            Job(f"begun {name}, orders held back", config, trade_from_ns=from_ns)
+            for name, config in begun.items()
+        ]
+    )
+    if base.failure is not None and base.failure.is_strategys:
+        return {}
+    base.finished()
+    found = {
+        text: _window(base, run, from_ns)
+        for text, run in zip(configs, runs, strict=True)
+        if run.failure is None or not run.failure.is_strategys
+    }
+    return {text: window for text, window in found.items() if window.ours or window.theirs}
 
 
 def _compared_from(session: Session, log: RunLog) -> int:
@@ -136,15 +152,6 @@ def _window(base: Outcome, run: Outcome, from_ns: int) -> Window:
     return settled_commands(base.log, run.log, from_ns)
 
 
-def _held_window(base: Outcome, run: Outcome, from_ns: int) -> Window | None:
-    """As `_window`; None where one of the runs shows nothing because it had no orders."""
-    if any(one.failure is not None and one.failure.is_strategys for one in (base, run)):
-        return None
-    base.finished()
-    window = _window(base, run, from_ns)
-    return window if window.ours or window.theirs else None
-
-
 def _judge(report: Report, session: Session, rungs: list[_Rung], from_ns: int) -> None:
     settle_ns = duration_ns(session.check.settle or rungs[-1].warmup)
     late = [rung for rung in rungs if duration_ns(rung.warmup) >= settle_ns]
@@ -154,25 +161,17 @@ def _judge(report: Report, session: Session, rungs: list[_Rung], from_ns: int) -
         report.findings.append(_finding(worst, report.difference, from_ns))
     elif settled := _settled(rungs):
         report.notes.append(
-            f"with a warm-up of {settled} or more all commands from {utc_text(from_ns)} on"
-            + (
-                " are equal when orders are held back until then"
-                if rungs[-1].held
-                else " are equal"
-            )
+            f"with a warm-up of {settled} or more, commands from {utc_text(from_ns)} on are equal"
         )
-    by_account = [
-        rung.warmup
-        for rung in rungs
-        if rung.held is not None and not rung.held.differing and rung.as_it_is.differing
-    ]
+    differing = [rung for rung in rungs if rung.as_it_is.differing]
+    by_account = [rung.warmup for rung in differing if rung.held and not rung.held.differing]
     if by_account:
         report.notes.append(
             f"as it is, the run differs after a warm-up of {', '.join(by_account)}, and does not"
             " with orders held back: that comes from positions and orders of before, not from"
             " indicators"
         )
-    if any(rung.held is None for rung in rungs):
+    if any(rung.held is None for rung in differing):
         report.notes.append(
             "with orders held back the strategy raised or did nothing, so positions and orders of"
             " before cannot be told from indicators"
@@ -185,10 +184,10 @@ def _judge(report: Report, session: Session, rungs: list[_Rung], from_ns: int) -
 
 
 def _settled(rungs: list[_Rung]) -> str | None:
-    """The shortest warm-up from which on nothing differs."""
+    """The shortest warm-up from which on nothing differs in the runs as they are."""
     settled = None
     for rung in reversed(rungs):
-        if rung.telling.differing:
+        if rung.as_it_is.differing:
             break
         settled = rung.warmup
     return settled
