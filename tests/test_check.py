@@ -528,7 +528,7 @@ def test_tables_show_what_a_reader_needs(catalog, tmp_path, monkeypatch, capsys)
         "check startup of",
         "check sensitivity of",
         "latency + 50 ms each way",
-        "orders held back: differ",
+        "held back: differ",
         "nothing found",
         "note: one assumption at a time",
     ):

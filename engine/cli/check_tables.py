@@ -20,7 +20,7 @@ __all__ = ["show_report"]
 
 TITLES = {
     "lookahead": "the same run on data that is cut off",
-    "startup": "the same run, begun later: commands without an equal in the run from the start",
+    "startup": "the same run, begun later, against the one from the start",
     "sensitivity": "the same run under other assumptions",
 }
 
@@ -29,12 +29,11 @@ def show_report(report: Report) -> None:
     """The table of a check, then what was found, in words."""
     out = console()
     title = f"check {report.check} of {report.strategy}: {TITLES[report.check]}"
+    out.print(escape(title), style="italic", soft_wrap=True)
     if report.rows:
-        table = Table(title=escape(title), title_justify="left")
+        table = Table()
         _ROWS[report.check](table, report)
         out.print(table)
-    else:
-        out.print(escape(title))
     if report.error is not None:
         out.print(f"[red]not checked[/red]: {escape(report.error)}", soft_wrap=True)
     for text in report.findings:
@@ -61,7 +60,7 @@ def _lookahead(table: Table, report: Report) -> None:
 
 def _startup(table: Table, report: Report) -> None:
     table.add_column("warm-up")
-    for part in ("", "orders held back: "):
+    for part in ("", "held back: "):
         for name in ("commands", "differ", "last after"):
             table.add_column(f"{part}{name}", justify="right")
     for row in report.rows:
