@@ -68,7 +68,7 @@ def test_commands_are_recorded_with_their_handler_and_line():
         ("on_start", "submit", 1),
         ("on_timer 'quote'", "modify", 1),
         ("on_timer 'quote'", "modify", 1),
-        ("on_trade", "cancel", 1),
+        ("on_trade", "cancel_all", 0),
         ("on_trade", "submit", 2),
         ("on_timer 'quote'", "modify", 1),
         ("on_timer 'quote'", "modify", 1),
@@ -93,6 +93,35 @@ def test_commands_are_recorded_with_their_handler_and_line():
     assert RunLog.from_dict(log.to_dict()) == log
 
 
+def test_lists_and_conditions_are_recorded_order_by_order():
+    class Lists(Strategy):
+        def on_start(self):
+            self.oco(ID, "sell", "0.1", limit="101", stop="99", stop_limit="98.5")
+            self.bracket(ID, "buy", 1, limit=99.5, stop=98, take_profit=102)
+            self.buy(ID, 1, 99, tif="GTD", expire="5s", display="0.1", client_id="mine")
+            self.sell(ID, 1, trail="0.5%", trigger_by="bid_ask", reduce_only=True)
+            self.modify(6, qty=2, replace=True)
+
+    _, recorder = recorded(Lists(None))
+    assert [str(command) for command in recorder.log.commands] == [
+        f"sell 0.1 {ID} at 101, role=oco",
+        f"sell 0.1 {ID} at 98.5, role=oco, stop=99",
+        f"buy 1 {ID} at 99.5, role=entry",
+        f"sell 1 {ID}, role=exit, reduce_only, stop=98",
+        f"sell 1 {ID} at 102, role=exit, reduce_only",
+        f"buy 1 {ID} at 99, tif=GTD, display=0.1, expire_ns={START + market.LAG + 5 * SECOND},"
+        " client_id=mine",
+        f"sell 1 {ID}, reduce_only, trail=0.5%, trigger_by=bid_ask",
+        "modify order 6, qty=2, replace",
+    ]
+    assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6]
+    _, held = recorded(Lists(None), trade_from_ns=START + 60 * SECOND)
+    assert [command.key for command in held.log.commands] == [
+        command.key for command in recorder.log.commands
+    ]
+    assert held.log.responses == [], "nothing of it reached the exchange"
+
+
 def test_recording_changes_nothing():
     with_recorder, _ = recorded(Busy(None))
     without, _ = recorded(Busy(None), record=False)
@@ -103,9 +132,9 @@ def test_recording_changes_nothing():
 def test_every_command_of_the_kernel_is_recorded():
     """A method that is new to the kernel belongs either to the commands or to this list."""
     others = """add_cob add_stream book book_counts cancel_timer chart counts entry_px equity
-        event_ns failed_handler flow keep_ticks live_orders now_ns order position result_sha256 run
-        seq set_timer start_ns subscribe_bars subscribe_book subscribe_cob subscribe_pivots
-        subscribe_sweeps subscribe_trades ticks"""
+        event_ns failed_handler flow keep_ticks live_orders now_ns order order_of_client position
+        result_sha256 run seq set_timer start_ns subscribe_bars subscribe_book subscribe_cob
+        subscribe_pivots subscribe_sweeps subscribe_trades ticks"""
     public = {name for name in dir(_core.Kernel) if not name.startswith("_")}
     assert public == {*COMMANDS, *others.split()}
 

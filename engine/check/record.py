@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Command", "CommandRecorder", "Response", "RunLog"]
 
-COMMANDS = {"submit": "market", "cancel": "order", "modify": "order"}
-"""The kernel's methods that are commands, and the name of the argument they take by position."""
+COMMANDS = {
+    "submit": "market buy qty limit tif post_only reduce_only conditions",
+    "submit_list": "market drafts",
+    "cancel": "order",
+    "cancel_all": "market",
+    "modify": "order qty limit stop replace",
+}
+"""The kernel's methods that are commands, and the names of their arguments."""
+# What a field is worth saying only where it is something else.
+_USUAL = {"tif": "GTC", "trigger_by": "last"}
 
 _ENGINE = str(Path(__file__).resolve().parent.parent)
 
@@ -33,9 +41,11 @@ _ENGINE = str(Path(__file__).resolve().parent.parent)
 class Command:
     """A command as the strategy gave it.
 
-    `ts_ns` is our clock and `seq` the number of the step that was handled; `fields` are the
-    command's arguments by name. `order` is the id of the order that it makes or is about. `handler`
-    is the handler that gave it, with a timer's name behind it, and `place` the strategy's line.
+    `ts_ns` is our clock and `seq` the number of the step that was handled; `name` is submit,
+    cancel, cancel_all or modify and `fields` are its arguments by name, those that say nothing left
+    out. `order` is the id of the order that it makes or is about, 0 for none; the orders of a list
+    are a command each. `handler` is the handler that gave it, with a timer's name behind it, and
+    `place` the strategy's line.
     """
 
     ts_ns: int
@@ -54,18 +64,16 @@ class Command:
     def __str__(self) -> str:
         values = dict(self.fields)
         if self.name == "submit":
-            side = "buy" if values.pop("buy") else "sell"
-            words = [f"{side} {values.pop('qty')} {values.pop('instrument')}"]
-            limit = values.pop("limit", None)
-            words.append("at market" if limit is None else f"at {limit}")
+            side = "buy" if values.pop("buy", False) else "sell"
+            words = f"{side} {values.pop('qty')} {values.pop('instrument')}"
+            if "limit" in values:
+                words += f" at {values.pop('limit')}"
+        elif self.name == "cancel_all":
+            words = f"cancel all orders of {values.pop('instrument')}"
         else:
-            words = [f"{self.name} order {self.order}"]
-        rest = [
-            name if value is True else f"{name}={value}"
-            for name, value in values.items()
-            if value is not None and value is not False
-        ]
-        return ", ".join([" ".join(words), *rest])
+            words = f"{self.name} order {self.order}"
+        rest = [name if value is True else f"{name}={value}" for name, value in values.items()]
+        return ", ".join([words, *rest])
 
 
 @dataclass(frozen=True)
@@ -160,25 +168,25 @@ class CommandRecorder:
 
         return noted
 
-    def give(
-        self,
-        name: str,
-        arguments: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        call: Callable[..., Any],
-    ) -> Any:
+    def give(self, name: str, arguments: dict[str, Any], instruments: Sequence[str]) -> Any:
         """Passes a command to the kernel and writes it down."""
         kernel = self._kernel
         assert kernel is not None
         at = (kernel.now_ns, kernel.seq, self.handler or "outside of handlers", _place())
         held = self._trade_from_ns is not None and at[0] < self._trade_from_ns
-        # A quantity of nothing is refused on the way out, as an order is that breaks a rule.
-        result = (
-            call(**{**arguments, "qty": "0"}) if held and name == "submit" else call(**arguments)
-        )
-        order = result if name == "submit" else arguments["order"]
-        values = tuple((key, _value(value)) for key, value in fields.items() if key != "order")
-        self._commands.append(Command(*at, name, order, values))
+        sent = _of_nothing(arguments) if held else arguments
+        result = getattr(kernel, name)(*sent.values())
+        fields = dict(arguments)
+        order = fields.pop("order", 0)
+        if "market" in fields:
+            fields["instrument"] = instruments[fields.pop("market")]
+        if name == "submit_list":
+            drafts = fields.pop("drafts")
+            each = [(result + index, {**fields, **draft}) for index, draft in enumerate(drafts)]
+            name = "submit"
+        else:
+            each = [(result if name == "submit" else order, fields)]
+        self._commands += [Command(*at, name, number, _plain(about)) for number, about in each]
         return result
 
 
@@ -193,18 +201,22 @@ class _RecordedKernel:
         self._instruments = instruments
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._kernel, name)
         if name not in COMMANDS:
-            return found
+            return getattr(self._kernel, name)
+        names = COMMANDS[name].split()
+        return lambda *given: self._recorder.give(
+            name, dict(zip(names, given, strict=True)), self._instruments
+        )
 
-        def give(first: int, **arguments: Any) -> Any:
-            given = {COMMANDS[name]: first, **arguments}
-            fields = dict(given)
-            if "market" in fields:
-                fields["instrument"] = self._instruments[fields.pop("market")]
-            return self._recorder.give(name, given, fields, found)
 
-        return give
+def _of_nothing(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with no quantity: such an order is refused on its way out."""
+    changed = dict(arguments)
+    if "drafts" in changed:
+        changed["drafts"] = [{**draft, "qty": "0"} for draft in changed["drafts"]]
+    elif "buy" in changed:
+        changed["qty"] = "0"
+    return changed
 
 
 def _place() -> str:
@@ -215,9 +227,22 @@ def _place() -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
+def _plain(fields: Mapping[str, Any]) -> tuple[tuple[str, Value], ...]:
+    """A command's fields as JSON can hold them, without those that say nothing."""
+    flat = {**fields, **(fields.get("conditions") or {})}
+    flat.pop("conditions", None)
+    if flat.get("stop") is None and flat.get("take_profit") is None and flat.get("trail") is None:
+        flat.pop("trigger_by", None)
+    return tuple(
+        (name, _value(value))
+        for name, value in flat.items()
+        if value is not None and value is not False and _USUAL.get(name) != value
+    )
+
+
 def _value(value: Any) -> Value:
-    """A command's argument as JSON can hold it; numbers of numpy as the numbers they are."""
-    if value is None or isinstance(value, bool | int | str):
+    """A value as the number or text that it is: of numpy, a decimal number, and others."""
+    if isinstance(value, bool | int | str):
         return value
     if isinstance(value, Decimal):
         return str(value)
