@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from engine.catalog import Catalog, Manifest
+    from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
 
@@ -68,7 +69,7 @@ class Backtest:
     rows before it only build the books. `latency`, `exchange`, `fees` and `risk` are those of
     `engine.config`, by default those of a run without further settings; `latency_samples` stands
     for the content of `latency.file`. `cash` is decimal text by
-    currency; `cob` defines the consolidated books.
+    currency; `cob` defines the consolidated books. A `recorder` writes down every command.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Backtest:
         seed: int = 7,
         begin_ns: int | None = None,
         cob: CobConfig | None = None,
+        recorder: CommandRecorder | None = None,
     ) -> None:
         self.strategy = strategy
         cob = CobConfig() if cob is None else cob
@@ -136,7 +138,9 @@ class Backtest:
                 raise ValueError(f"feeds: expected one of {self._ids}, found {instrument!r}")
             self.kernel.add_stream(self._ids.index(instrument), kind)
             self._sources.append(iter(batches))
-        self._handlers = strategy._attach(self.kernel, instruments, seed, cob)  # noqa: SLF001
+        kernel = self.kernel if recorder is None else recorder.kernel(self.kernel, self._ids)
+        handlers = strategy._attach(kernel, instruments, seed, cob)  # noqa: SLF001
+        self._handlers = handlers if recorder is None else recorder.handlers(strategy, handlers)
 
     def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
         """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
@@ -166,13 +170,19 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = None) -> RunResult:
+def run_backtest(
+    config: RunConfig,
+    *,
+    progress: Callable[[int], None] | None = None,
+    recorder: CommandRecorder | None = None,
+    report: bool = True,
+) -> RunResult:
     """Runs a configuration over its catalog and writes the run folder.
 
-    `progress` is called with the number of rows of each batch read. Raises ConfigError or
-    BacktestError for what the user can mend, StrategyError where the strategy raised.
+    `progress` is called with the number of rows of each batch read. A `recorder` writes down every
+    command; without `report` no HTML is made. Raises ConfigError or BacktestError for what the user
+    can mend, StrategyError where the strategy raised.
     """
-    from engine.report import write_report
     from engine.results import ParquetSink
 
     instruments = config.instruments()
@@ -196,6 +206,7 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 seed=config.seed,
                 begin_ns=start_ns,
                 cob=config.cob,
+                recorder=recorder,
             )
         except ValueError as error:
             # The settings are the user's; the kernel's own words name what is wrong with them.
@@ -211,7 +222,11 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
             text = json.dumps(summary, indent=2, allow_nan=False)
             (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
-            write_report(run_dir)
+            if report:
+                # Loaded where it is used: drawing libraries take longer to load than a short run.
+                from engine.report import write_report
+
+                write_report(run_dir)
     return RunResult(run_dir, summary)
 
 
