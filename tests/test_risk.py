@@ -1,315 +1,32 @@
-"""Limits through whole runs: every code, the looks at the account, the kill switch, settings."""
+"""Limits through whole runs: what passes, the looks at the account, the kill switch, settings."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from engine import Strategy, _core
-from engine.backtest import Backtest
+from engine.backtest import run_backtest
 from engine.config import (
     ConfigError,
     ExchangeConfig,
-    GroupRiskConfig,
     InstrumentRiskConfig,
     LatencyConfig,
     RiskConfig,
     RunConfig,
+    StrategyConfig,
     build,
-    key_paths,
 )
-from engine.results import MemorySink
+from engine.instruments import load_instrument
 from engine.risk import build_limits
+from engine.testnet import generate
 from tests import market
-from tests.market import ASK, BID, DELTA, LINEAR, SECOND, SNAPSHOT, START
-from tests.oracles.risk import Order
+from tests.market import ASK, BID, LINEAR, SECOND, SNAPSHOT, START
+from tests.risk_runs import ID, INVERSE, MS, OTHER, TWO, group, limits, modify, quotes, run
 
-DOCS = Path(__file__).parent.parent / "docs" / "risk.md"
-MS = 1_000_000
-ID = LINEAR.id
-OTHER = dataclasses.replace(LINEAR, id="Y-PERP.TEST", base="Y")
-INVERSE = dataclasses.replace(
-    LINEAR, id="X-INV.TEST", kind="inverse", lot="1", qty_min="1", contract_size="10"
-)
 CROSS = dataclasses.replace(LINEAR, id="XEUR.TEST", quote="EUR", kind="spot")
-HUGE = dataclasses.replace(LINEAR, qty_max="1000000000")
-
-
-class Script(Strategy):
-    """Does what `steps` say, by seconds after the first snapshot; writes down what it is told."""
-
-    def __init__(self, steps):
-        super().__init__(None)
-        self.steps = steps if isinstance(steps, dict) else {0.5: steps}
-        self.told, self.risk = [], []
-
-    def on_start(self):
-        for at in self.steps.keys() - {"stop"}:
-            self.set_timer(str(at), at=START + int(at * SECOND))
-
-    def on_timer(self, timer):
-        self.steps[float(timer.name)](self)
-
-    def on_order(self, order):
-        code = f" {order.reject_code}" if order.reject_code else ""
-        self.told.append(f"{order.id} {order.status}{code}")
-
-    def on_fill(self, fill):
-        self.told.append(f"{fill.order_id} {fill.side} {fill.qty} @ {fill.px}")
-
-    def on_risk(self, event):
-        self.risk.append(event)
-
-    def on_stop(self):
-        self.steps.get("stop", lambda _: None)(self)
-
-
-def quotes(*path, until=10):
-    """Depth with one level a side, 10 units each: (second, bid, ask), until a last second."""
-    parts = []
-    for seq, (at, bid, ask) in enumerate([*path, (until, *path[-1][1:])], 1):
-        levels = [(BID, round(bid * 10), 10_000), (ASK, round(ask * 10), 10_000)]
-        parts.append(market.message(SNAPSHOT, START + int(at * SECOND), seq, levels))
-    return np.concatenate(parts)
-
-
-def run(steps, risk=None, depths=None, trades=(), instruments=(LINEAR,), **settings):
-    """A run; prices stand at 99.9 and 100.1 unless `depths` say otherwise. Answers take 30 ms."""
-    depths = [quotes((0, 99.9, 100.1))] * len(instruments) if depths is None else depths
-    feeds = {}
-    for instrument, depth in zip(instruments, depths, strict=True):
-        feeds[instrument.id, "depth"] = [depth]
-    feeds[instruments[0].id, "trades"] = [market.trades(list(trades))]
-    settings = {
-        "latency": LatencyConfig(order_entry_ns=10 * MS, response_ns=20 * MS),
-        "cash": {"USD": "1000"},
-        **settings,
-    }
-    strategy = Script(steps)
-    backtest = Backtest(list(instruments), strategy, feeds, risk=risk, **settings)
-    sink = MemorySink({"USD": 1000.0}, SECOND)
-    backtest.run(sink)
-    strategy.kernel, strategy.tables = backtest.kernel, sink.tables
-    return strategy
-
-
-def limits(**each):
-    return RiskConfig(each=InstrumentRiskConfig(**each))
-
-
-def group(**limits):
-    return RiskConfig(groups={"XY": GroupRiskConfig([ID, OTHER.id], **limits)})
-
-
-class Overloaded:
-    """Refuses every request after the first second."""
-
-    def order_entry_ns(self, ts_ns):
-        return 10 * MS if ts_ns < START + SECOND else -10 * MS
-
-    def response_ns(self, ts_ns):
-        return 10 * MS
-
-
-def modify(qty=None, limit=None, stop=None):
-    return lambda s: s.modify(1, qty=qty, limit=limit, stop=stop)
-
-
-BUY = lambda s: s.buy(ID, "0.1", "99.9")  # noqa: E731 - the plainest step.
-TWO = {"instruments": (LINEAR, OTHER)}
-TARGET = "tests.test_risk:Overloaded"
-# What the last thing told in a run is refused for: steps, and what `run` is given.
-CODES = {
-    "QTY_TOO_SMALL": (lambda s: s.buy(ID, "0", "99"), {}),
-    "QTY_TOO_LARGE": (lambda s: s.buy(ID, "100.001", "99"), {}),
-    "PX_NOT_POSITIVE": (lambda s: s.buy(ID, "0.1", "0"), {}),
-    "NOTIONAL_TOO_SMALL": (lambda s: s.buy(ID, "0.05", "99.9"), {}),
-    "PX_OFF_TICK": (lambda s: s.buy(ID, "0.1", "99.95"), {}),
-    "QTY_OFF_LOT": (lambda s: s.buy(ID, "0.0005", "99"), {}),
-    "POST_ONLY_WOULD_TAKE": (lambda s: s.buy(ID, "0.1", "100.1", post_only=True), {}),
-    "NO_LIQUIDITY": (
-        lambda s: s.buy(ID, "0.1"),
-        {
-            "depths": [
-                np.concatenate(
-                    [
-                        market.message(SNAPSHOT, START, 1, [(BID, 999, 10)]),
-                        market.message(DELTA, START + SECOND, 2, [(BID, 999, 11)]),
-                    ]
-                )
-            ]
-        },
-    ),
-    "BOOK_SUSPECT": (
-        {2: BUY},
-        {
-            "depths": [
-                np.concatenate(
-                    [
-                        quotes((0, 99.9, 100.1), until=1),
-                        market.message(DELTA, START + 2 * SECOND - MS, 9, [(BID, 999, 11)]),
-                        market.message(DELTA, START + 3 * SECOND, 10, [(BID, 999, 11)]),
-                    ]
-                )
-            ]
-        },
-    ),
-    "ORDER_NOT_OPEN": ({0.5: BUY, 1: modify(stop="101")}, {}),
-    "NOTIONAL_TOO_LARGE": (
-        lambda s: s.buy(ID, "1000000000", "20000000"),
-        {"instruments": (HUGE,)},
-    ),
-    "RUN_ENDED": ({"stop": BUY}, {}),
-    "REDUCE_ONLY": (lambda s: s.sell(ID, "0.1", "100", reduce_only=True), {}),
-    "WOULD_TRIGGER": (lambda s: s.buy(ID, "0.1", stop="100.1", trigger_by="bid_ask"), {}),
-    "SELF_TRADE": (
-        {0.5: lambda s: s.sell(ID, "0.1", "100.0"), 1: lambda s: s.buy(ID, "0.1", "100.0")},
-        {"exchange": ExchangeConfig(self_trade="expire_taker")},
-    ),
-    "LIST_ENDED": (
-        {
-            0.5: lambda s: s.oco(ID, "sell", "0.1", limit="101", stop="99"),
-            1: lambda s: s.cancel(1),
-        },
-        {},
-    ),
-    "QTY_BELOW_FILLED": (
-        {0.5: lambda s: s.buy(ID, "0.2", "99.9"), 2: modify(qty="0.1")},
-        {"trades": [(1, ASK, 999, 10_100)], "exchange": ExchangeConfig(fill="partial")},
-    ),
-    "TIME_EXPIRED": (lambda s: s.buy(ID, "0.1", "99.9", tif="GTD", expire="1s"), {}),
-    "OVERLOADED": ({2: BUY}, {"latency": LatencyConfig(model="python", target=TARGET)}),
-    "CLIENT_ID_USED": (lambda s: [s.buy(ID, "0.1", "99", client_id="a") for _ in "12"], {}),
-    "DISPLAY_INVALID": (lambda s: s.buy(ID, "0.1", "99", display="0.2"), {}),
-    "RISK_KILLED": (lambda s: [s.kill("enough"), BUY(s)], {}),
-    "RISK_STOPPED": (
-        {0.5: lambda s: s.buy(ID, "1"), 2.15: BUY},
-        {
-            "risk": limits(stop_loss_usd="1"),
-            "depths": [quotes((0, 99.9, 100.1), (2, 98, 98.2))],
-            "latency": LatencyConfig(order_entry_ns=100 * MS, response_ns=100 * MS),
-        },
-    ),
-    "RISK_ORDER_QTY": (lambda s: s.buy(ID, "2.001", "99"), {"risk": limits(order_qty_max="2")}),
-    "RISK_ORDER_NOTIONAL": (
-        lambda s: s.buy(ID, "1"),
-        {"risk": limits(order_notional_max_usd="99.99")},
-    ),
-    "RISK_PX_THROUGH": (
-        lambda s: s.buy(ID, "0.1", "100.6"),
-        {"risk": limits(px_through_max_bps="50")},
-    ),
-    "RISK_PX_AWAY": (lambda s: s.buy(ID, "0.1", "99.4"), {"risk": limits(px_away_max_bps="50")}),
-    "RISK_ORDER_RATE": (
-        {0.5: lambda s: [BUY(s), BUY(s)], 1.4: BUY, 1.5: lambda s: [BUY(s), BUY(s)]},
-        {"risk": RiskConfig(order_rates={"1s": 2})},
-    ),
-    "RISK_INSTRUMENT_ORDERS": (
-        lambda s: [BUY(s), s.buy(OTHER.id, "0.1", "99"), BUY(s)],
-        {"risk": limits(open_orders_max=1), **TWO},
-    ),
-    "RISK_ACCOUNT_ORDERS": (
-        lambda s: [BUY(s), s.buy(OTHER.id, "0.1", "99")],
-        {"risk": RiskConfig(open_orders_max=1), **TWO},
-    ),
-    "RISK_POSITION": (
-        {0.5: lambda s: s.buy(ID, "1"), 1: lambda s: s.buy(ID, "1.001", "99")},
-        {"risk": limits(position_qty_max="2")},
-    ),
-    "RISK_EXPOSURE": (
-        {0.5: lambda s: s.buy(ID, "1"), 1: lambda s: s.buy(ID, "1.001", "99")},
-        {"risk": limits(exposure_max_usd="200")},
-    ),
-    "RISK_GROUP_GROSS": (
-        lambda s: [s.buy(ID, "1", "99"), s.sell(OTHER.id, "1.001", "101")],
-        {"risk": group(gross_max_usd="200"), **TWO},
-    ),
-    "RISK_GROUP_NET": (
-        {0.5: lambda s: s.buy(ID, "2"), 1: lambda s: s.buy(OTHER.id, "0.501", "99")},
-        {"risk": group(net_max_usd="250"), **TWO},
-    ),
-    "RISK_ACCOUNT_GROSS": (
-        lambda s: [s.buy(ID, "1", "99"), s.sell(OTHER.id, "1.001", "101")],
-        {"risk": RiskConfig(gross_max_usd="200"), **TWO},
-    ),
-    "RISK_ACCOUNT_NET": (
-        {0.5: lambda s: s.buy(ID, "2"), 1: lambda s: s.buy(OTHER.id, "0.501", "99")},
-        {"risk": RiskConfig(net_max_usd="250"), **TWO},
-    ),
-    "RISK_CONCENTRATION": (
-        {0.5: lambda s: s.buy(OTHER.id, "1"), 1: lambda s: s.buy(ID, "1.001", "99")},
-        {
-            "risk": RiskConfig(concentration_max_percent="50", concentration_floor_usd="200"),
-            **TWO,
-        },
-    ),
-    "RISK_PRICE_MISSING": (
-        lambda s: s.buy(OTHER.id, "0.1", "99"),
-        {
-            "risk": RiskConfig(gross_max_usd="200"),
-            "depths": [quotes((0, 99.9, 100.1)), quotes((1, 99.9, 100.1))],
-            **TWO,
-        },
-    ),
-}
-# Codes that no setting leads to: each has a test of its own.
-ELSEWHERE = {"RISK_FUNDS", "PX_OUT_OF_BAND"}
-
-
-@pytest.mark.parametrize("code", CODES)
-def test_every_code_is_told(code):
-    steps, settings = CODES[code]
-    strategy = run(steps, **settings)
-    assert strategy.kernel.codes_told() == {code: 1}
-    told = [line for line in strategy.told if line.endswith(f" {code}")]
-    # What is given in the end is answered in the tables only.
-    assert len(told) == (code != "RUN_ENDED")
-
-
-def test_funds_are_told_by_whoever_knows_them():
-    risk = _core.RiskEngine([LINEAR], build_limits(RiskConfig(), [LINEAR]))
-    order = Order(0, buy=True, px_ticks=999, qty_lots=100)
-    assert risk.check(order, 0, (5, 5)) is None
-    assert risk.check(order, 0, (5, 6)) == "RISK_FUNDS"
-
-
-def rows_of(heading):
-    """Cells of the table behind a heading of the documentation."""
-    text = DOCS.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = [line for line in text.splitlines() if line.startswith("| `")]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-
-
-def test_the_table_of_codes_is_the_enum():
-    rows = rows_of("Codes")
-    assert [row[0].strip("`") for row in rows] == [name for name, _ in _core.REJECT_CODES]
-    assert {name for name, _ in _core.REJECT_CODES} == set(CODES) | ELSEWHERE
-    assert all(row[1] and row[3] for row in rows), "each says when, and what to do"
-    assert [row[0].strip("`") for row in rows_of("Over time")] == sorted(
-        _core.RISK_CAUSES,
-        key=["stop_loss", "drawdown", "daily_loss", "losing_trades", "strategy", "operator"].index,
-    )
-
-
-def test_every_key_is_documented_and_exists():
-    text = DOCS.read_text(encoding="utf-8")
-    known = {f"risk.{path}" for path in key_paths(RiskConfig)}
-    known |= {f"risk.groups.NAME.{path}" for path in key_paths(GroupRiskConfig)}
-    limits = " ".join(row[2] for row in rows_of("Codes") + rows_of("Over time"))
-    named = set(re.findall(r"`(risk\.[A-Za-z_.]+)`", limits))
-    assert named <= known
-    leaves = known - {
-        "risk.each",
-        "risk.instruments",
-        "risk.groups",
-        "risk.groups.NAME.instruments",
-    }
-    everywhere = set(re.findall(r"risk\.(?:groups\.NAME\.)?[a-z_.]+[a-z]", text))
-    assert leaves <= everywhere
 
 
 def test_what_just_fits_passes():
@@ -531,11 +248,14 @@ def test_a_strategy_ends_trading_and_flattens_what_fills_meanwhile():
     assert strategy.position(ID) == 0
 
 
-class Busy(Overloaded):
+class Busy:
     """Refuses requests between the first second and the third."""
 
     def order_entry_ns(self, ts_ns):
         return -10 * MS if START + SECOND <= ts_ns < START + 3 * SECOND else 10 * MS
+
+    def response_ns(self, ts_ns):
+        return 10 * MS
 
 
 def test_what_an_overloaded_exchange_refused_is_asked_again():
@@ -677,3 +397,26 @@ def test_the_examples_are_configurations():
     limits = build_limits(cautious, [LINEAR])
     assert limits.instruments[0].px_through_max == 500_000
     assert limits.daily_loss_share_max == 3_000_000
+
+
+def test_a_run_tells_how_it_ended(tmp_path):
+    name = "BTCUSDT-PERP.TESTNETA"
+    generate(tmp_path / "catalog", duration_s=20.0)
+    config = RunConfig(
+        strategy=StrategyConfig("strategies.market_maker:MarketMaker"),
+        instrument={name: load_instrument(name).to_mapping()},
+        catalog=str(tmp_path / "catalog"),
+        risk=RiskConfig(
+            each=InstrumentRiskConfig(open_orders_max=1), drawdown_max_usd="0.01", flatten=True
+        ),
+    )
+    config.run.dir = str(tmp_path / "run")
+    summary = run_backtest(config).summary
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    risk = summary["risk"]
+    assert (risk["state"], risk["cause"]) == ("killed", "drawdown")
+    assert risk["at"].startswith("20")
+    assert summary["warnings"][0] == f"trading ended at {risk['at']} (drawdown): {risk['reason']}"
+    assert summary["reject_codes"]["RISK_INSTRUMENT_ORDERS"] > 0
+    assert summary["reject_codes"]["RISK_KILLED"] > 0
+    assert risk["reason"] in (tmp_path / "run" / "report.html").read_text()

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "order",
     "cancel_all": "market",
     "modify": "order qty limit stop replace",
+    "kill": "reason flatten",
 }
 """The kernel's methods that are commands, and the names of their arguments."""
 # What a field is worth saying only where it is something else.
@@ -42,10 +43,10 @@ class Command:
     """A command as the strategy gave it.
 
     `ts_ns` is our clock and `seq` the number of the step that was handled; `name` is submit,
-    cancel, cancel_all or modify and `fields` are its arguments by name, those that say nothing left
-    out. `order` is the id of the order that it makes or is about, 0 for none; the orders of a list
-    are a command each. `handler` is the handler that gave it, with a timer's name behind it, and
-    `place` the strategy's line.
+    cancel, cancel_all, modify or kill and `fields` are its arguments by name, those that say
+    nothing left out. `order` is the id of the order that it makes or is about, 0 for none; the
+    orders of a list are a command each. `handler` is the handler that gave it, with a timer's name
+    behind it, and `place` the strategy's line.
     """
 
     ts_ns: int
@@ -70,6 +71,8 @@ class Command:
                 words += f" at {values.pop('limit')}"
         elif self.name == "cancel_all":
             words = f"cancel all orders of {values.pop('instrument')}"
+        elif self.name == "kill":
+            words = f"end trading ({values.pop('reason')})"
         else:
             words = f"{self.name} order {self.order}"
         rest = [name if value is True else f"{name}={value}" for name, value in values.items()]
