@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.instruments import load_instrument
-from engine.peers.orders import random_commands
+from engine.peers.streams import random_commands
 from tests.oracles.binance_reader import SNAPSHOT
 from tests.recordings import CASES, oracle
 
