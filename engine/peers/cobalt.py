@@ -14,6 +14,8 @@ from engine.config import LatencyConfig
 from engine.peers.orders import (
     BUY,
     CANCEL,
+    FOK,
+    GTC,
     IOC,
     MARKET,
     POST_ONLY,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from engine.instruments import Instrument
     from engine.strategy import Timer
 
+_TIF = {GTC: "GTC", POST_ONLY: "GTC", FOK: "FOK", IOC: "IOC"}
 LEVELS_MAX = 5_000
 """As many levels as a book view shows."""
 
@@ -65,7 +68,7 @@ class Commands(Strategy[NoConfig]):
 
     def on_order(self, order: Order) -> None:
         self._busy.discard(order.id)
-        if order.status == "open":
+        if order.status in ("open", "partially_filled"):
             self._open.add(order.id)
         else:
             self._open.discard(order.id)
@@ -80,7 +83,7 @@ class Commands(Strategy[NoConfig]):
                 qty=qty * self._lot,
                 limit=None if kind == MARKET else px * self._tick,
                 post_only=tif == POST_ONLY,
-                tif="IOC" if tif == IOC else "GTC",
+                tif=_TIF[tif],
             )
             if given != order_id:
                 raise ValueError(f"order_id: expected {given}, the next one, found {order_id}")
@@ -243,6 +246,7 @@ def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.v
     out = np.zeros(count, RESULT_DTYPE)
     out["order_id"] = np.arange(1, count + 1)
     out["status"] = "new"
+    heard: dict[int, int] = {}
     for table in tables:
         orders, fills = table["orders"], table["fills"]
         columns = ("order_id", "status", "reject_code", "ts_exchange_ns")
@@ -251,10 +255,16 @@ def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.v
             would_take = code == "POST_ONLY_WOULD_TAKE"
             row["status"] = "expired" if would_take else _STATUS.get(status, status)
             row["ts_exchange_ns"] = ts_ns or 0
-        at = fills["order_id"] - 1
-        out["exec_px_ticks"][at] = fills["px_ticks"]
-        out["exec_qty_lots"][at] = fills["qty_lots"]
-        out["maker"][at] = [liquidity == "maker" for liquidity in fills["liquidity"]]
+        names = ("order_id", "px_ticks", "qty_lots", "liquidity", "ts_event_ns", "ts_recv_ns")
+        for order_id, px, lots, liquidity, ts_ns, heard_ns in zip(
+            *(fills[c] for c in names), strict=True
+        ):
+            row = out[order_id - 1]
+            row["filled_lots"] += lots
+            row["fills"] += heard.get(order_id) != heard_ns
+            heard[order_id] = heard_ns
+            row["exec_px_ticks"], row["maker"] = px, liquidity == "maker"
+            row["ts_fill_ns"] = ts_ns
     return out
 
 

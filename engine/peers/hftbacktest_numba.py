@@ -5,7 +5,7 @@ hftbacktest.
 from __future__ import annotations
 
 import numpy as np
-from hftbacktest.order import CANCELED, FILLED, GTX, LIMIT, NEW, PARTIALLY_FILLED
+from hftbacktest.order import FILLED, GTX, LIMIT, NEW, PARTIALLY_FILLED
 from numba import njit
 
 RAW_RESULT_DTYPE = np.dtype(
@@ -38,18 +38,18 @@ def _hear(order, raw):
     """
     status, leaves = order.status, order.leaves_qty
     taker = order.arr[0].maker == 0
-    filled = 0.0
-    if status == FILLED and taker and raw.asked_leaves_qty >= 0:
+    is_modified = status == NEW or (
+        status == PARTIALLY_FILLED and raw.asked_leaves_qty >= 0 and leaves == order.qty
+    )
+    if is_modified:
+        filled = 0.0
+    elif status == FILLED and taker and raw.asked_leaves_qty >= 0:
         # It lost its place and took: with what was left when the modification was sent.
         filled = raw.asked_leaves_qty
-    elif status == PARTIALLY_FILLED and raw.asked_leaves_qty >= 0 and leaves == order.qty:
-        raw.asked_leaves_qty = -1.0
-    elif status == NEW:
-        raw.asked_leaves_qty = -1.0
     else:
         filled = max(0.0, raw.leaves_qty - leaves)
-    if status == CANCELED:
-        filled = 0.0
+    if is_modified:
+        raw.asked_leaves_qty = -1.0
     raw.leaves_qty = leaves
     raw.status = status
     raw.ts_exchange_ns = order.exch_timestamp
@@ -59,7 +59,7 @@ def _hear(order, raw):
         raw.exec_px_ticks = order.exec_price_tick
         raw.ts_fill_ns = order.exch_timestamp
         raw.maker = order.arr[0].maker
-    return status != NEW and status != PARTIALLY_FILLED
+    return status not in {NEW, PARTIALLY_FILLED}
 
 
 @njit
@@ -132,7 +132,9 @@ def send_commands(hbt, commands, px, qty, sent, raw):
         if code != 0:
             return i, code
         sent[i] = True
-    code, live_count = _elapse_to(hbt, hbt.current_timestamp + _TO_THE_END_NS, live, live_count, raw)
+    code, live_count = _elapse_to(
+        hbt, hbt.current_timestamp + _TO_THE_END_NS, live, live_count, raw
+    )
     return len(commands), code
 
 

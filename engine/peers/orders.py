@@ -7,15 +7,12 @@ the moment of the command: that of a dict, rebuilt here from the rows, not of an
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 SUBMIT, CANCEL, MODIFY = 0, 1, 2

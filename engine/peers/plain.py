@@ -40,7 +40,7 @@ from engine.peers.orders import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -184,8 +184,8 @@ class Latency:
 
     def __init__(self, setup: Setup) -> None:
         self._constant = setup.order_entry_ns, setup.response_ns
+        self._table: list[tuple[list[int], list[int]]] = []
         table = setup.latencies
-        self._table = None
         if table is not None:
             at = [table[name].tolist() for name in ("req_ns", "exchange_ns", "response_ns")]
             self._table = [
@@ -200,7 +200,7 @@ class Latency:
         return self._at(1, ts_ns)
 
     def _at(self, way: int, ts_ns: int) -> int:
-        if self._table is None:
+        if not self._table:
             return self._constant[way]
         xs, ys = self._table[way]
         at = bisect_right(xs, ts_ns) - 1
@@ -361,10 +361,13 @@ class Exchange:
             taken.append((order.px, left))
         self._end_taking(order, taken, ts_ns)
 
-    def _way(self, order: Order, best: int, levels: dict[int, int]) -> Iterator[int] | list[int]:
+    def _way(self, order: Order, best: int, levels: dict[int, int]) -> Iterable[int]:
         """The prices that an order may take at, best first."""
         if order.order_type != MARKET:
-            return iter(range(best, order.px + order.side, order.side))
+            # What a good-till-cancelled order does not get at better prices it gets at its own, as
+            # one execution; a sale of hftbacktest's makes two of it where a level stands there.
+            at_once = order.tif == GTC and (order.side == BUY or not self._like_peer)
+            return range(best, order.px + (0 if at_once else order.side), order.side)
         ahead = [px for px in levels if (px - best) * order.side >= 0]
         ahead.sort(reverse=order.side != BUY)
         if self._like_peer:
@@ -421,9 +424,7 @@ class Exchange:
         self.answers.append(Answer(self._heard_ns, ts_ns, order_id, status, leaves, fills or []))
 
 
-def exchange_rows(
-    depth: NDArray[np.void], trades: NDArray[np.void]
-) -> Iterator[tuple[int, ...]]:
+def exchange_rows(depth: NDArray[np.void], trades: NDArray[np.void]) -> Iterator[tuple[int, ...]]:
     """All rows by venue time, then arrival; depth before trades where both are equal.
 
     Each is `(ts_event_ns, ts_recv_ns, kind, flags, side, px_ticks, qty_lots)`.

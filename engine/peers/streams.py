@@ -81,12 +81,14 @@ def random_commands(
     *,
     qty_lots: tuple[int, int],
     modify_share: float = 0.15,
+    modify_qty: bool = True,
 ) -> NDArray[np.void]:
     """`count` commands at random times over the recording, as an array of `COMMAND_DTYPE`.
 
     Orders are limits inside, at and behind the touch or through it, post-only, immediate-or-cancel,
     fill-or-kill and market, on both sides, of `qty_lots` (least, most); about a quarter of the
-    commands are cancels and `modify_share` are modifications, half of them of the price alone. They
+    commands are cancels and `modify_share` are modifications, of the price and, with `modify_qty`,
+    half of them of the quantity. They
     name an order of the last dozen or, as often, of the last few hundred, live or not. The first
     command comes after the snapshot, the last early enough for its fill to be seen. Same arguments,
     same commands.
@@ -115,7 +117,8 @@ def random_commands(
             command["action"] = MODIFY
             command["side"] = side
             command["px_ticks"] = _price(rng, top, side)
-            command["qty_lots"] = rng.randint(*qty_lots) if rng.random() < 0.5 else lots
+            new_qty = modify_qty and rng.random() < 0.5
+            command["qty_lots"] = rng.randint(*qty_lots) if new_qty else lots
         else:
             submitted += 1
             side = rng.choice((BUY, SELL))
@@ -169,7 +172,7 @@ def random_latencies(
     fills of one order apart that arrive together.
     """
     rng = random.Random(seed)
-    rows = []
+    rows: list[tuple[int, int, int, int]] = []
     req_ns = begin_ns
     exchange_ns = response_ns = 0
     while req_ns < end_ns:
