@@ -109,6 +109,8 @@ class Quotes(Strategy[NoConfig]):
         self._qty = format(plan.qty_lots * Decimal(instrument.lot), "f")
         self._steps = float(instrument.tick), float(instrument.lot)
         self._last: list[int] = []
+        tick = Decimal(instrument.tick)
+        self._resting = [(side, format(px * tick, "f")) for side, px in plan.resting]
 
     def on_start(self) -> None:
         self._book = self.book(self.instrument)
@@ -117,6 +119,10 @@ class Quotes(Strategy[NoConfig]):
     def on_timer(self, _timer: Timer) -> None:
         book = self._book
         looks = len(self.tops)
+        if not looks:
+            for side, px in self._resting:
+                send = self.buy if side == BUY else self.sell
+                send(self.instrument, self._qty, px, post_only=True)
         self.tops.append((book.best_bid_ticks, book.best_ask_ticks))
         if looks % self._plan.looks_per_quote == 0:
             for order_id in self._last:

@@ -323,10 +323,11 @@ def run_quoting(
     tops = np.zeros((plan.looks, 2), np.int64)
     raw = np.zeros(plan.orders, kernels.RAW_RESULT_DTYPE)
     qty = float(floats(np.array([plan.qty_lots]), instrument.lot)[0])
+    resting = np.array(plan.resting, np.int64).reshape(-1, 2)
+    px = floats(resting[:, 1], instrument.tick)
+    times = plan.begin_ns, plan.interval_ns, plan.looks_per_quote
     started = time.perf_counter()
-    looks = kernels.quote(
-        hbt, plan.begin_ns, plan.interval_ns, plan.looks_per_quote, qty, tops, raw
-    )
+    looks = kernels.quote(hbt, *times, qty, resting[:, 0].copy(), px, tops, raw)
     seconds = time.perf_counter() - started
     if looks != plan.looks:
         raise RuntimeError(f"hftbacktest stopped at look {looks} of {plan.looks}")

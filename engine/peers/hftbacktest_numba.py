@@ -150,19 +150,27 @@ def _collect(hbt, raw):
 
 
 @njit
-def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, tops, raw):
-    """The benchmark's strategy; returns the looks taken. Fills `tops` and `raw` in place."""
+def quote(hbt, begin_ns, interval_ns, looks_per_quote, qty, sides, px, tops, raw):
+    """The benchmark's strategy; returns the looks taken. `sides` and `px` are of the orders that
+    rest. Fills `tops` and `raw` in place.
+    """
     hbt.elapse(1)
     if hbt.elapse(begin_ns - hbt.current_timestamp) != 0:
         return 0
     looks = 0
-    submitted = 0
+    resting = len(px)
+    submitted = resting
+    for i in range(resting):
+        if sides[i] > 0:
+            hbt.submit_buy_order(0, np.uint64(i + 1), px[i], qty, GTX, LIMIT, False)
+        else:
+            hbt.submit_sell_order(0, np.uint64(i + 1), px[i], qty, GTX, LIMIT, False)
     while looks < len(tops):
         depth = hbt.depth(0)
         tops[looks, 0] = depth.best_bid_tick
         tops[looks, 1] = depth.best_ask_tick
         if looks % looks_per_quote == 0:
-            for order_id in range(max(1, submitted - 1), submitted + 1):
+            for order_id in range(max(resting + 1, submitted - 1), submitted + 1):
                 order = hbt.orders(0).get(np.uint64(order_id))
                 if order is not None and order.cancellable:
                     hbt.cancel(0, np.uint64(order_id), False)

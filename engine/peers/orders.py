@@ -105,7 +105,8 @@ class Quoting:
 
     From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
     `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
-    post-only at the best bid and ask.
+    post-only at the best bid and ask. At its first look it sends `resting` besides, post-only
+    orders of the same size (side, price in ticks), before all others, and leaves them alone.
     """
 
     begin_ns: int
@@ -113,11 +114,12 @@ class Quoting:
     looks: int
     looks_per_quote: int
     qty_lots: int
+    resting: tuple[tuple[int, int], ...] = ()
 
     @property
     def orders(self) -> int:
         """How many orders it sends."""
-        return 2 * -(-self.looks // self.looks_per_quote)
+        return len(self.resting) + 2 * -(-self.looks // self.looks_per_quote)
 
 
 @dataclass(frozen=True)
