@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backtest import Backtest
-from engine.config import LatencyConfig
+from engine.config import ExchangeConfig, LatencyConfig
 from engine.peers.orders import (
     BUY,
     CANCEL,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from engine._core import Book, Order
     from engine.instruments import Instrument
+    from engine.latency import Samples
     from engine.strategy import Timer
 
 _TIF = {GTC: "GTC", POST_ONLY: "GTC", FOK: "FOK", IOC: "IOC"}
@@ -239,12 +240,32 @@ def _backtest(
         [priced],
         strategy,
         {(instrument.id, "depth"): [depth], (instrument.id, "trades"): [trades]},
-        latency=LatencyConfig(setup.order_entry_ns, setup.response_ns),
+        latency=LatencyConfig(
+            model="constant" if setup.latencies is None else "recorded",
+            order_entry_ns=setup.order_entry_ns,
+            response_ns=setup.response_ns,
+        ),
+        latency_samples=_samples(setup.latencies),
+        exchange=ExchangeConfig(
+            queue=setup.queue, queue_power=setup.queue_power, fill=setup.fill
+        ),
     )
     return backtest, []
 
 
-_STATUS = {"submitted": "new", "open": "new", "canceled": "cancelled"}
+def _samples(latencies: NDArray[np.void] | None) -> Samples:
+    if latencies is None:
+        return []
+    columns = (latencies[name].tolist() for name in ("req_ns", "exchange_ns", "response_ns"))
+    return list(zip(*columns, strict=True))
+
+
+_STATUS = {
+    "submitted": "new",
+    "open": "new",
+    "partially_filled": "new",
+    "canceled": "cancelled",
+}
 
 
 def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.void]:
