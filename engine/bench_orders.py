@@ -1,25 +1,35 @@
-"""What resting orders cost the kernel, hftbacktest beside it on the same rows and orders."""
+"""What resting orders cost the kernel, hftbacktest beside it on the same rows and orders; and how
+long an order takes from the strategy until it is on its way to the exchange.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from engine import _core
+from engine.backtest import Backtest
 from engine.bench_data import BenchError
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
 from engine.peers.orders import BUY, SELL
 from engine.peers.streams import tops
+from engine.strategy import NoConfig, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
+
+    from engine._core import Order
     from engine.bench_data import BenchData
     from engine.peers.orders import Quoting, QuotingRun, Setup
+    from engine.strategy import Timer
 
-__all__ = ["RESTING", "never_reached", "resting_cases"]
+__all__ = ["RESTING", "never_reached", "path_cases", "resting_cases"]
 
 RESTING = (1, 10, 100, 1_000)
 MARGIN_TICKS = 10
@@ -32,8 +42,8 @@ def never_reached(data: BenchData, plan: Quoting, count: int) -> tuple[tuple[int
     times = [plan.begin_ns + look * plan.interval_ns for look in range(plan.looks)]
     seen = [top for top in tops(data.depth, times) if top is not None]
     traded = data.trades["px_ticks"]
-    low = min(min(bid for bid, _ in seen), int(traded.min())) - MARGIN_TICKS
-    high = max(max(ask for _, ask in seen), int(traded.max())) + MARGIN_TICKS
+    low = min(*(bid for bid, _ in seen), int(traded.min())) - MARGIN_TICKS
+    high = max(*(ask for _, ask in seen), int(traded.max())) + MARGIN_TICKS
     return tuple((BUY, low - i // 2) if i % 2 == 0 else (SELL, high + i // 2) for i in range(count))
 
 
@@ -99,6 +109,94 @@ def _resting(
         check=check,
         peer_rows=None if converted is None else len(converted),
         note="quotes at 10 Hz as above" if names else None,
+    )
+
+
+class _Path(Strategy[NoConfig]):
+    """Ten times a second gives an order of the strategy's own and one as a strategy in Rust would,
+    well behind the touch, and takes the time of each; cancels the two before.
+    """
+
+    def __init__(self, data: BenchData) -> None:
+        super().__init__(NoConfig())
+        instrument = data.instrument
+        self.instrument = instrument.id
+        self.python_ns: list[int] = []
+        self.rust_ns: list[int] = []
+        self.open = 0
+        self._lots = data.qty_lots
+        self._qty = float(data.qty_lots * Decimal(instrument.lot))
+        self._tick = float(Decimal(instrument.tick))
+        self._gap = max(1, int(data.trades["px_ticks"][0]) // 1_000)
+        self._last = 0
+
+    def on_start(self) -> None:
+        self._book = self.book(self.instrument)
+        self.set_timer(every="100ms")
+
+    def on_timer(self, _timer: Timer) -> None:
+        best = self._book.best_bid_ticks
+        if best is None:
+            return
+        if self._last:
+            self.cancel(self._last)
+            self.cancel(self._last + 1)
+        px_ticks = best - self._gap
+        px = px_ticks * self._tick
+        started = time.perf_counter_ns()
+        order = self.buy(self.instrument, self._qty, px)
+        self.python_ns.append(time.perf_counter_ns() - started)
+        self.rust_ns.append(
+            _core.time_order(self._kernel, 0, buy=True, px_ticks=px_ticks, qty_lots=self._lots)
+        )
+        self._last = order
+
+    def on_order(self, order: Order) -> None:
+        self.open += order.status == "open"
+
+
+def path_cases(data: BenchData, case: Callable[..., Any]) -> list[Any]:
+    """An order from the strategy's call to the queue of what is under way to the exchange, checks
+    of the instrument's rules included: the median of a run, as orders a second.
+    """
+    return [
+        _path(data, f"order path, from {name}", pick, case)
+        for name, pick in (
+            ("Rust", lambda path: path.rust_ns),
+            ("Python", lambda path: path.python_ns),
+        )
+    ]
+
+
+def _path(
+    data: BenchData, name: str, pick: Callable[[_Path], list[int]], case: Callable[..., Any]
+) -> Any:
+    def run() -> _Path:
+        path = _Path(data)
+        feeds = {
+            (data.instrument.id, "depth"): [data.depth],
+            (data.instrument.id, "trades"): [data.trades],
+        }
+        Backtest([data.instrument], path, feeds, equity_every="1d").run()
+        return path
+
+    def check() -> list[str]:
+        path = run()
+        given = len(path.python_ns) + len(path.rust_ns)
+        # The answers to the last ones may lie beyond the end of the data.
+        if path.open < given - 2 or not given:
+            raise BenchError(f"{name}: {given} orders given, {path.open} accepted")
+        return [f"the exchange accepted the orders ({path.open} of {given})"]
+
+    return case(
+        name=name,
+        unit="orders/s",
+        amount=1,
+        rows=0,
+        ours=lambda: statistics.median(pick(run())) / 1e9,
+        peers={},
+        check=check,
+        note="median time of an order in a run; hftbacktest has no clock inside its loop",
     )
 
 

@@ -246,9 +246,7 @@ def _backtest(
             response_ns=setup.response_ns,
         ),
         latency_samples=_samples(setup.latencies),
-        exchange=ExchangeConfig(
-            queue=setup.queue, queue_power=setup.queue_power, fill=setup.fill
-        ),
+        exchange=ExchangeConfig(queue=setup.queue, queue_power=setup.queue_power, fill=setup.fill),
     )
     return backtest, []
 
