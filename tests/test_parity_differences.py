@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from engine.peers import hftbacktest as peer
 from engine.peers.compare import account, booked_by_peer
-from engine.peers.orders import BUY, FOK, GTC, IOC, MARKET, SELL, Outcome, Setup
+from engine.peers.orders import (
+    BUY,
+    FOK,
+    GTC,
+    IOC,
+    LATENCY_DTYPE,
+    MARKET,
+    SELL,
+    Outcome,
+    Setup,
+)
 from tests.parity.feed import INSTRUMENT
 from tests.parity.hand import AT_ONCE, NO_FEES, Scene, at
 
@@ -115,6 +126,48 @@ def test_answers_after_the_last_row_are_heard_by_the_peer_alone() -> None:
     ours, theirs = both(Scene().order(5, BUY, 101, 2, IOC), setup)
     assert ours == [("new", 0, 0, 0)]
     assert theirs == [("filled", 2, 1, 101)]
+
+
+def samples(*trips: tuple[float, float, float]) -> np.ndarray:
+    """Round trips in ms; 0 at the exchange is a request that it refused unread."""
+    rows = [(at(req), at(there) if there else 0, at(back), 0) for req, there, back in trips]
+    return np.array(rows, LATENCY_DTYPE)
+
+
+def test_answers_beside_a_refused_sample_come_as_the_others_do_on_cobalt() -> None:
+    """An order filled at 20 ms: Cobalt goes by the samples before and after, 1 ms each; the peer
+    lets it wait for the answer of the sample after, at 33 ms, and sends a cancel meanwhile.
+    """
+    trips = samples((10, 12, 13), (20, 0, 26), (30, 32, 33), (40, 45, 50))
+    setup = Setup(**NO_FEES, latencies=trips)
+    scene = Scene().order(5, BUY, 99, 5).trade(20, SELL, 98, 1).cancel(31, 1)
+    ours, theirs = scene.ours(setup), scene.theirs(setup)
+    assert told(ours) == told(theirs) == [("filled", 5, 1, 99)]
+    assert ours.sent.tolist() == [True, False]
+    assert theirs.sent.tolist() == [True, True]
+
+
+def test_an_order_refused_unread_is_rejected_on_cobalt_and_expired_on_the_peer() -> None:
+    trips = samples((10, 12, 13), (20, 0, 26), (30, 32, 33))
+    setup = Setup(**NO_FEES, latencies=trips)
+    scene = Scene().order(15, BUY, 99, 5).order(31, BUY, 99, 5)
+    assert [row[0] for row in told(scene.ours(setup))] == ["rejected", "new"]
+    assert [row[0] for row in told(scene.theirs(setup))] == ["expired", "new"]
+
+
+def test_answers_do_not_overtake_one_another() -> None:
+    """On either side: the answer of 20 ms takes 15, that of 21 ms would take 1, and both are heard
+    at 35 ms; a cancel at 34 ms is sent, one at 36 ms is not.
+    """
+    trips = samples((0, 0.5, 1), (19, 20, 35), (20.5, 21, 22), (90, 91, 92))
+    setup = Setup(**NO_FEES, latencies=trips)
+    for cancel_ms, sent in ((34, True), (36, False)):
+        scene = Scene().order(1, BUY, 99, 5).order(2, BUY, 98, 5)
+        scene.trade(20, SELL, 98, 1).trade(21, SELL, 97, 1).cancel(cancel_ms, 2)
+        ours, theirs = both(scene, setup)
+        assert ours == theirs == [("filled", 5, 1, 99), ("filled", 5, 1, 98)]
+        for outcome in (scene.ours(setup), scene.theirs(setup), scene.plain(setup)):
+            assert outcome.sent.tolist() == [True, True, sent]
 
 
 def test_a_market_order_finds_nobody() -> None:
