@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.bench_data import recorded_rows, testnet
+from engine.config import ConfigError
 from engine.peers import cobalt, plain
 from engine.peers import hftbacktest as peer
 from engine.peers.compare import account, booked_by_peer, unequal
@@ -143,7 +144,8 @@ def run(
 
     `recordings` is the folder of raw recordings (default: the variable COBALT_RECORDINGS); without
     one, `seconds` of testnet data are made and the rows say so. At least `orders` orders are sent
-    in each run. Runs are spread over `jobs` processes. `progress` is told each row.
+    in each run. Runs are spread over `jobs` processes. `progress` is told each row. Raises
+    ParityError without hftbacktest, ConfigError for what cannot be asked for.
     """
     if not peer.available():
         raise ParityError("hftbacktest is not installed: `make peers` or pip install hftbacktest")
@@ -154,9 +156,9 @@ def run(
     ):
         for value in given:
             if value not in known:
-                raise ParityError(f"{name}: expected {', '.join(known)}, found '{value}'")
+                raise ConfigError(f"{name}: expected {', '.join(known)}, found '{value}'")
     if orders < 1:
-        raise ParityError(f"orders: expected at least 1, found {orders}")
+        raise ConfigError(f"orders: expected at least 1, found {orders}")
     folder = recordings or os.environ.get("COBALT_RECORDINGS")
     plan = Plan(
         None if folder is None else str(folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from typing import TYPE_CHECKING
@@ -70,8 +71,11 @@ def tops(depth: NDArray[np.void], times_ns: list[int]) -> Iterator[tuple[int, in
 
 
 def commands_for(orders: int, modify_share: float) -> int:
-    """How many random commands hold at least about this many orders."""
-    return int(orders / (1 - _CANCEL_SHARE - modify_share) * 1.03)
+    """How many random commands hold at least this many orders, but for one time in a million."""
+    share = 1 - _CANCEL_SHARE - modify_share
+    # Five standard deviations of a binomial count, or three in a hundred where that is more.
+    more = max(0.03 * orders, 5 * math.sqrt(orders * (1 - share)))
+    return int((orders + more) / share)
 
 
 def random_commands(
