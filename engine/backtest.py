@@ -23,12 +23,14 @@ from engine.config import (
     ExchangeConfig,
     FeesConfig,
     LatencyConfig,
+    RiskConfig,
     RunConfig,
     build_strategy_config,
     config_sha256,
     did_you_mean,
 )
 from engine.latency import Samples, samples_of, samples_sha256
+from engine.risk import build_limits
 from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
@@ -63,7 +65,7 @@ class Backtest:
     `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
     lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. `latency`, `exchange` and `fees` are those of
+    rows before it only build the books. `latency`, `exchange`, `fees` and `risk` are those of
     `engine.config`, by default those of a run without further settings; `latency_samples` stands
     for the content of `latency.file`. `cash` is decimal text by
     currency; `cob` defines the consolidated books.
@@ -78,6 +80,7 @@ class Backtest:
         latency: LatencyConfig | None = None,
         exchange: ExchangeConfig | None = None,
         fees: FeesConfig | None = None,
+        risk: RiskConfig | None = None,
         latency_samples: Samples | None = None,
         cash: Mapping[str, str] | None = None,
         equity_every: str | int = "1s",
@@ -90,6 +93,7 @@ class Backtest:
         latency = LatencyConfig() if latency is None else latency
         exchange = ExchangeConfig() if exchange is None else exchange
         fees = FeesConfig() if fees is None else fees
+        risk = RiskConfig() if risk is None else risk
         instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
@@ -105,6 +109,7 @@ class Backtest:
             "latency": {**dataclasses.asdict(latency), "samples": samples_sha256(samples)},
             "exchange": dataclasses.asdict(exchange),
             "fees": dataclasses.asdict(fees),
+            "risk": dataclasses.asdict(risk),
             "cash": cash,
             "cob": dataclasses.asdict(cob),
             "equity_every_ns": every_ns,
@@ -118,6 +123,7 @@ class Backtest:
             latency_target=load_target(latency.target, "latency.target"),
             fees=fees,
             fees_target=load_target(fees.target, "fees.target"),
+            risk=build_limits(risk, instruments),
             seed=seed,
             cash=list(cash.items()),
             equity_every_ns=every_ns,
@@ -184,6 +190,7 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 latency=config.latency,
                 exchange=config.exchange,
                 fees=config.fees,
+                risk=config.risk,
                 cash=config.run.cash,
                 equity_every=config.run.equity_every,
                 seed=config.seed,
@@ -424,6 +431,8 @@ def _summary(
         "events_per_s": counts["events"] / wall_s if wall_s > 0 else None,
         "orders": counts["orders"],
         "rejected": counts["rejected"],
+        "reject_codes": backtest.kernel.codes_told(),
+        "risk": _risk(backtest.kernel.killed),
         "requests_too_late": counts["requests_too_late"],
         "fills": counts["fills"],
         "currency": only,
@@ -454,6 +463,17 @@ def _summary(
             "numpy": np.__version__,
             "pyarrow": pa.__version__,
         },
+    }
+
+
+def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
+    """The state of the kill switch at the end of a run."""
+    cause, reason, ts_ns = killed or (None, None, None)
+    return {
+        "state": "armed" if killed is None else "killed",
+        "cause": cause,
+        "reason": reason,
+        "at": None if ts_ns is None else utc_text(ts_ns),
     }
 
 

@@ -89,6 +89,13 @@ impl SimExchange {
         }
     }
 
+    /// Whether an order is an exit whose entry can fill no more.
+    fn is_last_exit(&self, request: &NewOrder) -> bool {
+        request
+            .link
+            .is_some_and(|link| link.role == Role::Exit && !self.lists.exit_room(link).1)
+    }
+
     /// Whether an exit may get more to do, because its entry still lives.
     pub(super) fn may_grow(&self, request: &NewOrder) -> bool {
         request
@@ -156,7 +163,9 @@ impl SimExchange {
         (if side == Side::Bid { -lots } else { lots }).max(0)
     }
 
-    /// Cuts resting reduce-only orders to the position; one without any left expires.
+    /// Cuts resting reduce-only orders to the position; one without any left expires, and so does
+    /// an exit that waits for its trigger when its entry can fill no more. Other conditional orders
+    /// are looked at when they are triggered.
     pub(super) fn shrink_reducing(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
         if self.reducing == 0 {
             return;
@@ -164,7 +173,12 @@ impl SimExchange {
         let reducing: Vec<u64> = self
             .live
             .iter()
-            .filter(|(_, live)| live.request.reduce_only && live.place == Place::Resting)
+            .filter(|(_, live)| live.request.reduce_only)
+            .filter(|(_, live)| match live.place {
+                Place::Resting => true,
+                Place::Waiting => self.is_last_exit(&live.request),
+                _ => false,
+            })
             .map(|(id, _)| *id)
             .collect();
         for id in reducing {
@@ -175,7 +189,7 @@ impl SimExchange {
             if room == 0 {
                 let expired = Answer::Expired(Some(RejectCode::ReduceOnly));
                 self.end(id, expired, ts_ns, out);
-            } else if room < live.leaves_lots() {
+            } else if live.place == Place::Resting && room < live.leaves_lots() {
                 self.shrink(id, live.filled_lots + room, ts_ns, out);
             }
         }
