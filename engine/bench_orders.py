@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine import _core
 from engine.backtest import Backtest
 from engine.bench_data import BenchError
+from engine.config import GroupRiskConfig, InstrumentRiskConfig, RiskConfig
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
 from engine.peers.orders import BUY, SELL
@@ -112,6 +113,39 @@ def _resting(
     )
 
 
+def every_limit(instrument_id: str) -> RiskConfig:
+    """Every limit that there is, each too wide for the benchmark's orders to meet."""
+    much, percent = "1000000000", "99"
+    return RiskConfig(
+        each=InstrumentRiskConfig(
+            order_qty_max="1000000",
+            order_notional_max_usd=much,
+            px_through_max_bps="1000",
+            px_away_max_bps="1000",
+            open_orders_max=1_000,
+            position_qty_max="1000000",
+            exposure_max_usd=much,
+            stop_loss_usd=much,
+            stop_loss_percent=percent,
+        ),
+        groups={
+            "ALL": GroupRiskConfig(
+                instruments=[instrument_id], gross_max_usd=much, net_max_usd=much
+            )
+        },
+        open_orders_max=1_000,
+        order_rates={"1s": 1_000},
+        gross_max_usd=much,
+        net_max_usd=much,
+        concentration_max_percent="100",
+        drawdown_max_usd=much,
+        drawdown_max_percent=percent,
+        daily_loss_max_usd=much,
+        daily_loss_max_percent=percent,
+        losing_trades_max=1_000_000,
+    )
+
+
 class _Path(Strategy[NoConfig]):
     """Ten times a second gives an order of the strategy's own and one as a strategy in Rust would,
     well behind the touch, and takes the time of each; cancels the two before.
@@ -157,7 +191,7 @@ class _Path(Strategy[NoConfig]):
 
 def path_cases(data: BenchData, case: Callable[..., Any]) -> list[Any]:
     """An order from the strategy's call to the queue of what is under way to the exchange, checks
-    of the instrument's rules included: the median of a run, as orders a second.
+    of the instrument's rules and of every limit included: the median of a run, as orders a second.
     """
     return [
         _path(data, f"order path, from {name}", pick, case)
@@ -177,7 +211,15 @@ def _path(
             (data.instrument.id, "depth"): [data.depth],
             (data.instrument.id, "trades"): [data.trades],
         }
-        Backtest([data.instrument], path, feeds, equity_every="1d").run()
+        risk = every_limit(data.instrument.id)
+        Backtest(
+            [data.instrument],
+            path,
+            feeds,
+            risk=risk,
+            cash={data.instrument.quote: "1000000"},
+            equity_every="1d",
+        ).run()
         return path
 
     def check() -> list[str]:
@@ -196,7 +238,7 @@ def _path(
         ours=lambda: statistics.median(pick(run())) / 1e9,
         peers={},
         check=check,
-        note="median time of an order in a run; hftbacktest has no clock inside its loop",
+        note="median time of an order with every risk limit on; no clock in the peer's loop",
     )
 
 
