@@ -37,6 +37,11 @@ SCHEMAS = {
             ("currency", _TEXT),
             ("position", pa.float64()),
             ("realized_pnl", pa.float64()),
+            ("mid", pa.float64()),
+            ("mid_100ms", pa.float64()),
+            ("mid_1s", pa.float64()),
+            ("mid_10s", pa.float64()),
+            ("mid_60s", pa.float64()),
         ]
     ),
     "orders": pa.schema(
@@ -58,6 +63,8 @@ SCHEMAS = {
             ("status", _TEXT),
             ("reject_code", _TEXT),
             ("ts_submit_ns", pa.int64()),
+            ("arrival_mid", pa.float64()),
+            ("ts_accept_ns", pa.int64()),
             ("ts_exchange_ns", pa.int64()),
             ("ts_done_ns", pa.int64()),
         ]

@@ -1,6 +1,6 @@
 //! Recorded rows as columns, ready for Parquet.
 
-use cobalt_core::kernel::{Kernel, Records};
+use cobalt_core::kernel::{Fill, FillRow, HORIZONS_NS, Kernel, Records};
 use cobalt_core::money::Money;
 use cobalt_core::order::{OrderKind, RejectCode};
 use numpy::PyArray1;
@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::records::{average_px, side_name, stop_px};
+
+/// Columns of the mids after a fill, one for each horizon.
+const HORIZON_NAMES: [&str; HORIZONS_NS.len()] = ["mid_100ms", "mid_1s", "mid_10s", "mid_60s"];
 
 /// `{"fills": {...}, "orders": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
 /// and for numbers that may be missing.
@@ -24,17 +27,12 @@ pub fn build<'py>(
 }
 
 fn fills<'py>(py: Python<'py>, kernel: &Kernel, records: &Records) -> PyResult<Bound<'py, PyDict>> {
-    let rows = &records.fills;
+    let rows = || records.fills.iter().map(|row| row.fill);
     let instrument = |index: u16| &kernel.markets[usize::from(index)].instrument;
     let columns = PyDict::new(py);
-    let ints = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> i64| {
-        PyArray1::from_iter(py, rows.iter().map(get))
-    };
-    let floats = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> f64| {
-        PyArray1::from_iter(py, rows.iter().map(get))
-    };
-    let text =
-        |get: &dyn Fn(&cobalt_core::kernel::Fill) -> String| PyList::new(py, rows.iter().map(get));
+    let ints = |get: &dyn Fn(Fill) -> i64| PyArray1::from_iter(py, rows().map(get));
+    let floats = |get: &dyn Fn(Fill) -> f64| PyArray1::from_iter(py, rows().map(get));
+    let text = |get: &dyn Fn(Fill) -> String| PyList::new(py, rows().map(get));
     columns.set_item("ts_event_ns", ints(&|f| f.ts_event_ns))?;
     columns.set_item("ts_recv_ns", ints(&|f| f.ts_recv_ns))?;
     columns.set_item(
@@ -61,6 +59,14 @@ fn fills<'py>(py: Python<'py>, kernel: &Kernel, records: &Records) -> PyResult<B
         floats(&|f| instrument(f.instrument).qty(f.position_lots)),
     )?;
     columns.set_item("realized_pnl", floats(&|f| f.realized.to_f64()))?;
+    let mids = |get: &dyn Fn(&FillRow) -> Option<i64>| {
+        let px = |row: &FillRow| Some(instrument(row.fill.instrument).px(get(row)?) / 2.0);
+        list(py, records.fills.iter().map(px))
+    };
+    columns.set_item("mid", mids(&|row| row.mid_px_x2)?)?;
+    for (at, name) in HORIZON_NAMES.into_iter().enumerate() {
+        columns.set_item(name, mids(&|row| row.later_mid_px_x2[at])?)?;
+    }
     Ok(columns)
 }
 
@@ -122,6 +128,12 @@ fn orders<'py>(
     columns.set_item("reject_code", list(py, code)?)?;
     let submitted = rows().map(|(o, _)| o.ts_submit_ns);
     columns.set_item("ts_submit_ns", PyArray1::from_iter(py, submitted))?;
+    let mids = rows().map(|(o, i)| o.arrival_mid_px_x2.map(|px| i.px(px) / 2.0));
+    columns.set_item("arrival_mid", list(py, mids)?)?;
+    columns.set_item(
+        "ts_accept_ns",
+        list(py, rows().map(|(o, _)| o.ts_accept_ns))?,
+    )?;
     columns.set_item(
         "ts_exchange_ns",
         list(py, rows().map(|(o, _)| o.ts_exchange_ns))?,

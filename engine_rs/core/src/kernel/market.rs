@@ -109,6 +109,14 @@ impl Market {
         })
     }
 
+    /// Twice the mid in ticks of the received book, while it is trusted and has two sides.
+    pub fn mid_px_x2(&self) -> Option<i64> {
+        self.book
+            .is_trusted()
+            .then(|| self.book.mid_px_x2())
+            .flatten()
+    }
+
     /// Twice the mark in ticks: the mid of the received book while it is trusted and has two sides,
     /// else the last such mid that was looked at.
     pub fn mark_px_x2(&mut self) -> Option<i64> {

@@ -75,7 +75,10 @@ impl Kernel {
         let id = self.orders_created;
         let command = Command::New(request);
         self.hash.command(self.now_ns, id, &command);
-        let order = Order::new(id, request, self.now_ns);
+        let order = Order {
+            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].mid_px_x2(),
+            ..Order::new(id, request, self.now_ns)
+        };
         if let Some(code) = refusal {
             let refused = Order {
                 status: Status::Rejected,
@@ -244,7 +247,7 @@ impl Kernel {
         if let Some(fill) = fill {
             self.hash.fill(&fill);
             self.counts.fills += 1;
-            self.records.fills.push(fill);
+            self.markouts.push(fill, self.markets[market].mid_px_x2());
             self.steps.push_back(Step::Fill(fill));
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::markouts::FillRow;
 use crate::event::Side;
 use crate::money::Money;
 use crate::order::{Command, NewOrder, Order, Trail, TriggerKind};
@@ -57,8 +58,8 @@ pub struct EquityRow {
 /// Everything recorded since the last time it was taken.
 #[derive(Default)]
 pub struct Records {
-    /// Fills in order of receipt.
-    pub fills: Vec<Fill>,
+    /// Fills in order of receipt, each when the mids after it are known.
+    pub fills: Vec<FillRow>,
     /// Orders in the order in which they ended.
     pub orders: Vec<Order>,
     /// Samples in order of time, then instrument.
