@@ -92,7 +92,7 @@ def curve_figures(
         pnl=known(final - initial),
         sharpe=sharpe(changes, every_ns),
         sortino=sortino(changes, every_ns),
-        calmar=calmar(final - initial, deepest, int(ts_ns[-1]) - start_ns),
+        calmar=calmar(float(final) - initial, deepest, int(ts_ns[-1]) - start_ns),
         max_drawdown=deepest,
         drawdown_s_max=float(falls.length_s.max(initial=0.0)),
         samples=len(values),

@@ -54,8 +54,8 @@ class Fills:
 
     `spread` is what the fill price is better than the mid at each horizon, for the quantity filled:
     shape (fills, horizons). `cost` is what it is worse than the arrival mid, `arrival_value` the
-    value at that mid. All NaN where a mid is not known. `ts_accept_ns` is `MISSING` for an order
-    that never rested.
+    value at that mid. All NaN where a mid is not known. `ts_queue_ns` is when the order took its
+    place in the queue, by the venue's clock; `MISSING` for one that never rested.
     """
 
     ts_event_ns: Ints
@@ -72,7 +72,7 @@ class Fills:
     spread: Floats
     cost: Floats
     arrival_value: Floats
-    ts_accept_ns: Ints
+    ts_queue_ns: Ints
 
     def __len__(self) -> int:
         return len(self.ts_recv_ns)
@@ -83,17 +83,17 @@ class Fills:
 
 
 def read_fills(
-    fills: pa.Table,
-    orders: pa.Table,
+    tables: Mapping[str, pa.Table],
     instruments: Sequence[str],
     known_contracts: Mapping[str, Contract],
 ) -> Fills:
-    """The fills of a run; `instrument` is the index in `instruments`."""
+    """The fills of a run from its tables; `instrument` is the index in `instruments`."""
+    fills = tables["fills"]
     count = fills.num_rows
     px, qty = floats(fills, "px"), floats(fills, "qty")
     signed = np.where(is_value(fills, "side", "buy"), qty, -qty)
     mids = np.column_stack([floats(fills, name) for name in HORIZONS.values()])
-    arrival, accepted = _of_orders(fills, orders)
+    arrival = _arrival_mids(fills, tables["orders"])
     index = np.zeros(count, np.int64)
     value, cost, arrival_value = (np.full(count, np.nan) for _ in range(3))
     spread = np.full(mids.shape, np.nan)
@@ -119,7 +119,7 @@ def read_fills(
         spread=spread,
         cost=cost,
         arrival_value=arrival_value,
-        ts_accept_ns=accepted,
+        ts_queue_ns=_queued(fills, tables.get("placements")),
     )
 
 
@@ -134,18 +134,41 @@ def held_before(fills: Fills, held: Floats) -> float:
     return before if abs(before) > 1e-9 * abs(float(fills.signed_qty[0])) else 0.0
 
 
-def _of_orders(fills: pa.Table, orders: pa.Table) -> tuple[Floats, Ints]:
-    """The arrival mid of each fill's order, and when it first rested."""
-    ids = ints(orders, "order_id")
-    order = np.argsort(ids, kind="stable")
-    wanted = ints(fills, "order_id")
-    at = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(len(ids) - 1, 0))
+def _arrival_mids(fills: pa.Table, orders: pa.Table) -> Floats:
+    """The mid at which the order of each fill was given."""
+    ids, wanted = ints(orders, "order_id"), ints(fills, "order_id")
     if not len(ids):
-        return np.full(len(wanted), np.nan), np.full(len(wanted), MISSING, np.int64)
+        return np.full(len(wanted), np.nan)
+    order = np.argsort(ids, kind="stable")
+    at = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
     rows = order[at]
-    there = ids[rows] == wanted
-    arrival = np.where(there, floats(orders, "arrival_mid")[rows], np.nan)
-    return arrival, np.where(there, ints(orders, "ts_accept_ns")[rows], MISSING)
+    return np.where(ids[rows] == wanted, floats(orders, "arrival_mid")[rows], np.nan)
+
+
+def _queued(fills: pa.Table, placements: pa.Table | None) -> Ints:
+    """When the order of each fill last took a new place in the queue before it: when it first
+    rested, and with each change of its price or to a larger quantity.
+    """
+    wanted = ints(fills, "order_id")
+    if placements is None:
+        return np.full(len(wanted), MISSING, np.int64)
+    ids, times = ints(placements, "order_id"), ints(placements, "ts_event_ns")
+    order = np.lexsort((times, ids))
+    same = np.append(False, ids[order][1:] == ids[order][:-1])
+    px, qty = floats(placements, "px")[order], floats(placements, "qty")[order]
+    stays = same & (px == np.roll(px, 1)) & (qty <= np.roll(qty, 1))
+    ids, times = ids[order][~stays], times[order][~stays]
+    # Both in one order: by id, then time, a placement before a fill of its time.
+    all_ids = np.concatenate((ids, wanted))
+    all_times = np.concatenate((times, ints(fills, "ts_event_ns")))
+    is_fill = np.arange(len(all_ids)) >= len(ids)
+    merged = np.lexsort((is_fill, all_times, all_ids))
+    last = np.maximum.accumulate(np.where(is_fill[merged], -1, np.arange(len(merged))))
+    source = merged[np.maximum(last, 0)]
+    known_here = (last >= 0) & (all_ids[source] == all_ids[merged])
+    queued = np.full(len(all_ids), MISSING, np.int64)
+    queued[merged] = np.where(known_here, all_times[source], MISSING)
+    return queued[is_fill]
 
 
 @dataclass(frozen=True)
@@ -220,12 +243,13 @@ def quantiles(seconds: Floats) -> Quantiles:
 
 
 def queue_wait(fills: Fills) -> Quantiles:
-    """From an order's first rest in the venue's book to each of its fills as maker, venue clock.
+    """From when an order took its place in the queue to each of its fills as maker, venue clock.
 
-    An order that was modified may have queued anew in between; its wait counts from the first rest.
+    A change of the price or to a larger quantity takes a new place; a replacement that changes
+    neither does as well, but is not told apart from no change.
     """
-    rested = fills.maker & (fills.ts_accept_ns != MISSING)
-    return quantiles((fills.ts_event_ns[rested] - fills.ts_accept_ns[rested]) / 1e9)
+    rested = fills.maker & (fills.ts_queue_ns != MISSING)
+    return quantiles((fills.ts_event_ns[rested] - fills.ts_queue_ns[rested]) / 1e9)
 
 
 def share(part: Floats, whole: Floats, scale: float = 1.0) -> float | None:

@@ -149,7 +149,8 @@ def run_statistics(
     strategy: str = "",
     reporting: str | None = None,
 ) -> RunStatistics:
-    """The statistics of the tables `fills`, `orders` and `equity` of a run.
+    """The statistics of the tables `fills`, `orders`, `placements` and `equity` of a run; without
+    `placements`, which older runs do not have, nothing is known of queues.
 
     `initial` is the cash by currency at `start_ns` (a currency that is not there began with 0),
     `every_ns` the time between equity samples. `reporting` names the one currency; None: that of
@@ -157,7 +158,7 @@ def run_statistics(
     """
     equity = tables["equity"]
     instruments = distinct(equity, "instrument")
-    fills = read_fills(tables["fills"], tables["orders"], instruments, known_contracts)
+    fills = read_fills(tables, instruments, known_contracts)
     parts = {
         name: _instrument_part(
             equity.filter(here),

@@ -12,7 +12,7 @@ use crate::records::{average_px, side_name, stop_px};
 /// Columns of the mids after a fill, one for each horizon.
 const HORIZON_NAMES: [&str; HORIZONS_NS.len()] = ["mid_100ms", "mid_1s", "mid_10s", "mid_60s"];
 
-/// `{"fills": {...}, "orders": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
+/// `{"fills": {...}, "orders": {...}, "placements": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
 /// and for numbers that may be missing.
 pub fn build<'py>(
     py: Python<'py>,
@@ -22,6 +22,7 @@ pub fn build<'py>(
     let tables = PyDict::new(py);
     tables.set_item("fills", fills(py, kernel, records)?)?;
     tables.set_item("orders", orders(py, kernel, records)?)?;
+    tables.set_item("placements", placements(py, kernel, records)?)?;
     tables.set_item("equity", equity(py, kernel, records)?)?;
     Ok(tables)
 }
@@ -139,6 +140,30 @@ fn orders<'py>(
         list(py, rows().map(|(o, _)| o.ts_exchange_ns))?,
     )?;
     columns.set_item("ts_done_ns", list(py, rows().map(|(o, _)| o.ts_done_ns))?)?;
+    Ok(columns)
+}
+
+fn placements<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    let rows = || {
+        records
+            .placements
+            .iter()
+            .map(|row| (row, &kernel.markets[usize::from(row.instrument)].instrument))
+    };
+    let ids = rows().map(|(row, _)| row.order.cast_signed());
+    columns.set_item("order_id", PyArray1::from_iter(py, ids))?;
+    columns.set_item("instrument", list(py, rows().map(|(_, i)| i.id.clone()))?)?;
+    let times = rows().map(|(row, _)| row.ts_event_ns);
+    columns.set_item("ts_event_ns", PyArray1::from_iter(py, times))?;
+    let px = rows().map(|(row, i)| i.px(row.px_ticks));
+    columns.set_item("px", PyArray1::from_iter(py, px))?;
+    let qty = rows().map(|(row, i)| i.qty(row.qty_lots));
+    columns.set_item("qty", PyArray1::from_iter(py, qty))?;
     Ok(columns)
 }
 

@@ -37,7 +37,7 @@ pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
 pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
-pub use records::{EquityRow, Fill, Records, RunHash};
+pub use records::{EquityRow, Fill, Placement, Records, RunHash};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fill, Kernel, Phase, Step};
+use super::{Fill, Kernel, Phase, Placement, Step};
 use crate::error::{Error, Result};
 use crate::exchange::models::Delay;
 use crate::order::{
@@ -241,6 +241,16 @@ impl Kernel {
         }
         let fill = match report.answer {
             Answer::Filled { .. } => Some(self.book_fill(&order, &report, time)?),
+            Answer::Accepted { px_ticks, qty_lots } => {
+                self.records.placements.push(Placement {
+                    order: order.id,
+                    instrument: order.request.instrument,
+                    ts_event_ns: report.ts_exchange_ns,
+                    px_ticks,
+                    qty_lots,
+                });
+                None
+            }
             _ => None,
         };
         self.tell_order(order, time);
