@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.report_figures import Drawing
     from engine.statistics import Figures
 
-__all__ = ["write_report"]
+__all__ = ["packaged_text", "provenance_banner", "run_title", "write_report"]
 
 _PROVENANCE = {
     "recorded": "Recorded data: the messages of a venue, captured as they came and imported"
@@ -53,16 +53,17 @@ _BANNERS = {
 }
 
 
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run: RunData | str | Path) -> Path:
     """Writes `report.html` into the folder of a finished run and returns its path.
 
     An earlier report is replaced in one step. Raises `FileNotFoundError` for a folder without a
     run's files.
     """
-    target = Path(run_dir) / "report.html"
+    run = run if isinstance(run, RunData) else read_run(run)
+    target = run.folder / "report.html"
     partial = target.with_name(".report.html.partial")
     try:
-        partial.write_text(_page(read_run(run_dir)), encoding="utf-8")
+        partial.write_text(_page(run), encoding="utf-8")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -76,13 +77,14 @@ def _page(run: RunData) -> str:
     heatmaps, missing = _heatmaps(run)
     drawings += heatmaps
     figures = {f"chart{n}": drawing.figure for n, drawing in enumerate(drawings)}
-    template = Path(__file__).with_name("report_template.html").read_text(encoding="utf-8")
+    template = packaged_text("report_template.html")
     # `<` is escaped inside the script, so that no name in the data can end it.
     figures_json = json.dumps(figures, allow_nan=False, separators=(",", ":"))
     return Template(template).substitute(
-        title=_escape(_title(run.summary)),
+        style=packaged_text("report_style.css"),
+        title=_escape(run_title(run.summary)),
         subtitle=_escape(_subtitle(run.summary)),
-        banner=_banner(run.summary) + _warnings(run.summary),
+        banner=provenance_banner(run.summary) + _warnings(run.summary),
         cards=_cards(run),
         charts="".join(_chart(f"chart{n}", drawing) for n, drawing in enumerate(drawings))
         + _missing(missing),
@@ -96,22 +98,29 @@ def _page(run: RunData) -> str:
     )
 
 
+def packaged_text(name: str) -> str:
+    """A text file beside this module."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def _drawings(run: RunData) -> list[Drawing]:
     statistics = run.statistics
-    instruments = distinct(run.equity, "instrument") or distinct(run.fills, "instrument")
+    instruments = distinct(run.tables["equity"], "instrument") or distinct(
+        run.tables["fills"], "instrument"
+    )
     drawings = []
     for currency, figures in statistics.overall.items():
-        drawings.append(account_figure(run.equity, currency))
-        if run.fills.num_rows:
+        drawings.append(account_figure(run.tables["equity"], currency))
+        if run.tables["fills"].num_rows:
             drawings.append(attribution_figure(statistics.series[currency], figures))
     for name in instruments:
         px_unit, qty_unit = _units(run.definitions.get(name))
         drawings.append(
             instrument_figure(
-                run.equity,
-                run.fills,
-                run.orders,
-                run.placements,
+                run.tables["equity"],
+                run.tables["fills"],
+                run.tables["orders"],
+                run.tables.get("placements"),
                 name,
                 px_unit=px_unit,
                 qty_unit=qty_unit,
@@ -126,9 +135,11 @@ def _heatmaps(run: RunData) -> tuple[list[Drawing], list[str]]:
     import pyarrow.compute as pc
 
     drawings, missing = [], []
-    for name in distinct(run.equity, "instrument"):
-        equity = run.equity.filter(pc.equal(run.equity.column("instrument"), name))
-        fills = run.fills.filter(pc.equal(run.fills.column("instrument"), name))
+    for name in distinct(run.tables["equity"], "instrument"):
+        equity = run.tables["equity"].filter(
+            pc.equal(run.tables["equity"].column("instrument"), name)
+        )
+        fills = run.tables["fills"].filter(pc.equal(run.tables["fills"].column("instrument"), name))
         mids = np.asarray(equity.column("mid").to_numpy(zero_copy_only=False), np.float64)
         found = heatmap_drawing(run.folder, run.summary, run.config, name, mids, fills)
         if isinstance(found, str):
@@ -224,7 +235,8 @@ def _chart(element: str, drawing: Drawing) -> str:
     )
 
 
-def _title(summary: dict[str, Any]) -> str:
+def run_title(summary: dict[str, Any]) -> str:
+    """The name of a run and what it traded."""
     name = str(summary.get("name") or summary.get("strategy") or "run")
     instruments = ", ".join(summary.get("instruments") or [])
     return f"{name} on {instruments}" if instruments else name
@@ -238,7 +250,8 @@ def _subtitle(summary: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _banner(summary: dict[str, Any]) -> str:
+def provenance_banner(summary: dict[str, Any]) -> str:
+    """The warning of a run on data that is not all recorded, as HTML; empty for one that is."""
     provenance = str(summary.get("provenance"))
     if provenance == "recorded":
         return ""
@@ -285,9 +298,9 @@ def _statistics(run: RunData) -> Iterable[list[tuple[str, str]]]:
 
 
 def _trading_rows(run: RunData) -> list[tuple[str, str]]:
-    summary, fills = run.summary, run.fills
+    summary, fills = run.summary, run.tables["fills"]
     rows = [
-        ("Orders", number(summary.get("orders", run.orders.num_rows))),
+        ("Orders", number(summary.get("orders", run.tables["orders"].num_rows))),
         ("Orders rejected", number(summary.get("rejected"))),
         ("Fills", number(summary.get("fills", fills.num_rows))),
     ]
@@ -301,7 +314,7 @@ def _trading_rows(run: RunData) -> list[tuple[str, str]]:
                 (f"Bought, {name}", number(quantity[here & bought].sum(), digits=8)),
                 (f"Sold, {name}", number(quantity[here & ~bought].sum(), digits=8)),
             ]
-    for name, currency, last in _last_rows(run.equity):
+    for name, currency, last in _last_rows(run.tables["equity"]):
         rows += [
             (f"Position at the end, {name}", number(last["position"], digits=8)),
             (f"Realised, {name}", amount(last["realized_pnl"], currency, signed=True)),

@@ -19,23 +19,21 @@ from engine.units import duration_ns, timestamp_ns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RunData", "read_run"]
+__all__ = ["RunData", "read_run", "read_tables"]
 
+_TABLES = ("fills", "orders", "placements", "equity")
 _FILES = ("summary.json", "fills.parquet", "equity.parquet", "orders.parquet")
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run left in its folder: the summary, its tables (no `placements` in older runs) and
-    the resolved configuration as text.
+    """What a run left in its folder: the summary, the tables by name (older runs: no `placements`)
+    and the resolved configuration as text.
     """
 
     folder: Path
     summary: dict[str, Any]
-    fills: pa.Table
-    equity: pa.Table
-    orders: pa.Table
-    placements: pa.Table | None
+    tables: dict[str, pa.Table]
     config_text: str
 
     @cached_property
@@ -65,23 +63,19 @@ class RunData:
     def statistics(self) -> RunStatistics:
         """All figures of the run; those that need something missing from the folder are None."""
         begun = self.summary.get("by_currency") or {}
-        sampled = np.unique(ints(self.equity, "ts_ns"))
+        sampled = np.unique(ints(self.tables["equity"], "ts_ns"))
         return run_statistics(
-            self._tables(),
+            self.tables,
             self.contracts,
             initial={
                 name: float(begun.get(name, {}).get("initial", math.nan))
-                for name in distinct(self.equity, "currency")
+                for name in distinct(self.tables["equity"], "currency")
             },
             start_ns=self._start_ns(sampled),
             every_ns=self._every_ns(sampled),
             strategy=str(self.summary.get("strategy", "")),
-            reporting=self._group("account").get("reporting"),
+            reporting=self._group("run").get("reporting"),
         )
-
-    def _tables(self) -> dict[str, pa.Table]:
-        tables = {"fills": self.fills, "orders": self.orders, "equity": self.equity}
-        return tables if self.placements is None else {**tables, "placements": self.placements}
 
     def _start_ns(self, sampled: np.ndarray[Any, np.dtype[np.int64]]) -> int:
         start = self.summary.get("start")
@@ -105,8 +99,6 @@ def read_run(run_dir: str | Path) -> RunData:
     """Reads the files of a run. Raises `FileNotFoundError` that names the one missing, ConfigError
     for a summary that cannot be read.
     """
-    import pyarrow.parquet as pq
-
     folder = Path(run_dir)
     for name in _FILES:
         if not (folder / name).is_file():
@@ -117,14 +109,18 @@ def read_run(run_dir: str | Path) -> RunData:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{folder}/summary.json: {error}") from error
+    return read_tables(folder, summary)
+
+
+def read_tables(folder: Path, summary: dict[str, Any]) -> RunData:
+    """A run whose summary is at hand; its tables and its configuration are read."""
+    import pyarrow.parquet as pq
+
+    paths = {name: folder / f"{name}.parquet" for name in _TABLES}
     config = folder / "config.yaml"
-    placements = folder / "placements.parquet"
     return RunData(
         folder=folder,
         summary=summary,
-        fills=pq.read_table(folder / "fills.parquet"),
-        equity=pq.read_table(folder / "equity.parquet"),
-        orders=pq.read_table(folder / "orders.parquet"),
-        placements=pq.read_table(placements) if placements.is_file() else None,
+        tables={name: pq.read_table(path) for name, path in paths.items() if path.is_file()},
         config_text=config.read_text(encoding="utf-8") if config.is_file() else "",
     )

@@ -16,12 +16,12 @@ from engine.statistics.contracts import conversion_path
 from engine.statistics.curve import CurveFigures, curve_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from engine.statistics.columns import Floats, Ints
     from engine.statistics.contracts import Contract
 
-__all__ = ["ReportingFigures", "equity_in", "reporting_figures"]
+__all__ = ["ReportingFigures", "common_currency", "equity_in", "reporting_figures"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,15 @@ class ReportingFigures:
     currency: str
     equity: CurveFigures | None
     paths: dict[str, list[str] | None] = field(default_factory=dict)
+
+
+def common_currency(currencies: Iterable[str], known: Mapping[str, Contract]) -> str | None:
+    """The first of some currencies into which all others can be converted, if there is one."""
+    held = list(currencies)
+    for target in held:
+        if all(conversion_path(source, target, known) is not None for source in held):
+            return target
+    return None
 
 
 def reporting_figures(

@@ -35,7 +35,11 @@ from engine.statistics.fills import (
     share,
     slippage,
 )
-from engine.statistics.reporting import ReportingFigures, reporting_figures
+from engine.statistics.reporting import (
+    ReportingFigures,
+    common_currency,
+    reporting_figures,
+)
 from engine.statistics.trips import TripFigures, Trips, join_trips, round_trips, trip_figures
 
 if TYPE_CHECKING:
@@ -153,8 +157,8 @@ def run_statistics(
     `placements`, which older runs do not have, nothing is known of queues.
 
     `initial` is the cash by currency at `start_ns` (a currency that is not there began with 0),
-    `every_ns` the time between equity samples. `reporting` names the one currency; None: that of
-    the run, where it has only one.
+    `every_ns` the time between equity samples. `reporting` names the one currency; None: the first
+    of the run's into which all others can be converted.
     """
     equity = tables["equity"]
     instruments = distinct(equity, "instrument")
@@ -266,19 +270,20 @@ def _reporting(
     start_ns: int,
     every_ns: int,
 ) -> ReportingFigures | None:
-    if currency is None:
-        if len(accounts) != 1:
-            return None
-        (currency,) = accounts
     mids = {name: floats(equity.filter(here), "mid") for name, here in by_instrument(equity)}
+    # Only what was sampled has a price.
+    priced = {name: contract for name, contract in known_contracts.items() if name in mids}
+    if currency is None:
+        currency = common_currency(accounts, priced)
+    if currency is None:
+        return None
     return reporting_figures(
         currency,
         next(iter(accounts.values())).series.ts_ns,
         {name: part.series.equity for name, part in accounts.items()},
         {name: part.series.initial for name, part in accounts.items()},
         mids,
-        # Only what was sampled has a price.
-        {name: contract for name, contract in known_contracts.items() if name in mids},
+        priced,
         start_ns=start_ns,
         every_ns=every_ns,
     )
