@@ -3,7 +3,7 @@
 //! It replays the venue's book and trades and holds our orders beside them; our orders leave no
 //! trace in the venue's book. How much is filled is the [`FillModel`]'s to say, when an order at a
 //! price is reached the [`QueueModel`]'s. This file takes events and requests in; `matching.rs`
-//! enters, fills and ends orders.
+//! enters, fills and ends orders, `dependents.rs` follows up on others that this concerns.
 //!
 //! Invariants: every live order is in exactly one place (resting, waiting for its trigger, or held
 //! for the entry of its bracket); the order of answers is that of price, then arrival, and within
@@ -14,6 +14,7 @@
 //! Known limits: our orders do not move the market; of several of our own orders at one price each
 //! sees the queue as if the others were not there.
 
+mod dependents;
 mod lists;
 mod matching;
 pub mod models;
@@ -28,6 +29,7 @@ use crate::event::{Event, Side};
 use crate::ladder::Ladder;
 use crate::order::{Answer, Change, Command, NewOrder, RejectCode, Report, Role};
 use lists::Lists;
+use matching::Arrival;
 use models::{FillModel, QueueModel};
 use resting::{Hit, RestingSide};
 use waiting::{WaitingOrders, Watched};
@@ -73,6 +75,8 @@ enum Place {
     Waiting,
     /// An exit without anything to close yet.
     Held,
+    /// Its trigger is reached, and its turn is to come.
+    Triggered,
     /// On its way through the matching.
     Entering,
 }
@@ -288,7 +292,7 @@ impl SimExchange {
             return;
         }
         let Some(trigger) = request.trigger else {
-            self.enter(id, true, ts_ns, out);
+            self.enter(id, Arrival::New, ts_ns, out);
             return;
         };
         let watched = self.watched();
@@ -328,7 +332,7 @@ impl SimExchange {
             } else if self.book.is_trusted() {
                 self.leave_place(id);
                 self.set_request(id, request);
-                self.enter(id, false, ts_ns, out);
+                self.enter(id, Arrival::Changed, ts_ns, out);
                 None
             } else {
                 Some(RejectCode::BookSuspect)
@@ -364,7 +368,7 @@ impl SimExchange {
             }
         }
         self.set_request(id, request);
-        out.push(Report::new(id, ts_ns, matching::waiting_answer(&request)));
+        out.push(Report::new(id, ts_ns, dependents::waiting_answer(&request)));
         None
     }
 
@@ -389,13 +393,13 @@ impl SimExchange {
         self.waiting.take_triggered(&watched, &mut triggered);
         for id in &triggered {
             if let Some(live) = self.live.get_mut(id) {
-                live.place = Place::Entering;
+                live.place = Place::Triggered;
             }
         }
         for id in triggered {
             // What happened to an earlier one may have ended this one or sent it back to wait.
-            let entering = |live: &Live| live.place == Place::Entering;
-            if self.live.get(&id).is_some_and(entering) {
+            let is_next = |live: &Live| live.place == Place::Triggered;
+            if self.live.get(&id).is_some_and(is_next) {
                 self.trigger(id, ts_ns, out);
             }
         }
@@ -420,5 +424,11 @@ fn refuse_request(id: u64, code: RejectCode, ts_ns: i64, out: &mut Vec<Report>) 
     out.push(Report::new(id, ts_ns, Answer::RequestRejected(code)));
 }
 
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod test_venue;
 #[cfg(test)]
 mod tests;
