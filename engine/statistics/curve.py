@@ -106,11 +106,9 @@ def sharpe(changes: Floats, every_ns: int) -> float | None:
 
     W. F. Sharpe, The Sharpe Ratio, Journal of Portfolio Management 21 (1994).
     """
-    if len(changes) < SAMPLES_MIN:
+    if len(changes) < SAMPLES_MIN or changes.min() == changes.max():
         return None
     deviation = float(np.std(changes, ddof=1))
-    if deviation <= 0:
-        return None
     return float(np.mean(changes)) / deviation * math.sqrt(NS_PER_YEAR / every_ns)
 
 
