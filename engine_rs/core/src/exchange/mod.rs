@@ -11,9 +11,11 @@
 //!
 //! Known limits: no partial fills, no market impact; a large taking order is filled at one price.
 
+mod l3_queue;
 mod models;
 mod resting;
 
+pub use l3_queue::L3Queue;
 pub use models::{ConstantLatency, LatencyModel, QueueModel, QueuePosition, RiskAverseQueue};
 
 use crate::book::Book;
