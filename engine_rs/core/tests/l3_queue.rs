@@ -104,6 +104,7 @@ impl Naive {
 
 /// In which order, and whether, a feed tells of a match.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a manner of its own")]
 struct Manner {
     trades_first: bool,
     by_match: bool,
@@ -207,16 +208,20 @@ impl Fed {
             vec![matches]
         };
         for group in groups {
-            if manner.with_trades && manner.trades_first {
-                group
-                    .iter()
-                    .for_each(|item| self.trade(order.sells, *item, manner));
+            let trades = if manner.with_trades { group } else { &[] };
+            let (first, last) = if manner.trades_first {
+                (trades, &[][..])
+            } else {
+                (&[][..], trades)
+            };
+            for item in first {
+                self.trade(order.sells, *item, manner);
             }
-            group.iter().for_each(|item| executed(self, item));
-            if manner.with_trades && !manner.trades_first {
-                group
-                    .iter()
-                    .for_each(|item| self.trade(order.sells, *item, manner));
+            for item in group {
+                executed(self, item);
+            }
+            for item in last {
+                self.trade(order.sells, *item, manner);
             }
         }
         let rest = Resting { qty: left, ..order };
@@ -262,7 +267,7 @@ fn replay(fed: &mut Fed, ops: &[Op], manner: Manner) -> (Vec<i64>, Vec<i64>) {
         let (mut reached, mut got) = (0, 0);
         match op {
             Op::New(sells, at, qty) => {
-                let matches = published.new_order(number, sells, at, qty);
+                let fills = published.new_order(number, sells, at, qty);
                 let rested = published.find(number).map_or(0, |order| order.qty);
                 let order = Resting {
                     number,
@@ -270,19 +275,19 @@ fn replay(fed: &mut Fed, ops: &[Op], manner: Manner) -> (Vec<i64>, Vec<i64>) {
                     px: at,
                     qty,
                 };
-                fed.new_order(order, rested, &matches, manner);
+                fed.new_order(order, rested, &fills, manner);
                 reached += fed.take();
                 if let Some(ours) = our_px.filter(|_| sells) {
                     // The exchange's part: trades through our price, and orders that reach it.
-                    let through = matches.iter().filter(|item| item.1 < ours);
+                    let through = fills.iter().filter(|item| item.1 < ours);
                     reached += through.map(|item| item.2).sum::<i64>();
                     if at <= ours && rested > 0 {
                         reached += rested;
                         is_done = true;
                     }
                 }
-                let matches = real.new_order(number, sells, at, qty);
-                let ours = matches.iter().filter(|item| item.0 == OURS);
+                let fills = real.new_order(number, sells, at, qty);
+                let ours = fills.iter().filter(|item| item.0 == OURS);
                 got += ours.map(|item| item.2).sum::<i64>();
             }
             Op::Cancel(which) => {
