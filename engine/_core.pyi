@@ -104,8 +104,10 @@ class Bar:
 class Order:
     """An order as the strategy knew it at that moment.
 
-    `status` is submitted, open, filled, canceled, expired or rejected; `px` is None for a market
-    order; `ts_submit_ns` and `ts_done_ns` are on our clock, `ts_exchange_ns` on the venue's.
+    `status` is submitted, untriggered, open, partially_filled, filled, canceled, expired or
+    rejected; `px` is None for a market order, `stop_px` but for a conditional one with a trigger
+    price, `list_id` (the id of the first order of its list) for one that stands alone;
+    `ts_submit_ns` and `ts_done_ns` are on our clock, `ts_exchange_ns` on the venue's.
     """
 
     id: int
@@ -120,6 +122,12 @@ class Order:
     avg_px: float | None
     status: str
     reject_code: str | None
+    client_id: str | None
+    tif: str
+    reduce_only: bool
+    stop_px: float | None
+    display_qty: float | None
+    list_id: int | None
     is_done: bool
     ts_submit_ns: int
     ts_exchange_ns: int | None
@@ -374,8 +382,13 @@ class Kernel:
         cls,
         instruments: Sequence[Any],
         *,
-        order_entry_ns: int,
-        response_ns: int,
+        exchange: Any,
+        latency: Any,
+        latency_samples: Sequence[tuple[int, int, int]],
+        latency_target: Any,
+        fees: Any,
+        fees_target: Any,
+        seed: int,
         cash: Sequence[tuple[str, str]],
         equity_every_ns: int,
         begin_ns: int | None,
@@ -414,15 +427,26 @@ class Kernel:
     def submit(
         self,
         market: int,
-        *,
         buy: bool,
         qty: _Number,
         limit: _Number | None,
+        tif: str,
         post_only: bool,
-        ioc: bool,
+        reduce_only: bool,
+        conditions: Mapping[str, Any] | None,
     ) -> int: ...
+    def submit_list(self, market: int, drafts: Sequence[Mapping[str, Any]]) -> int: ...
     def cancel(self, order: int) -> bool: ...
-    def modify(self, order: int, *, qty: _Number | None, limit: _Number | None) -> bool: ...
+    def cancel_all(self, market: int) -> int: ...
+    def modify(
+        self,
+        order: int,
+        qty: _Number | None,
+        limit: _Number | None,
+        stop: _Number | None,
+        replace: bool,
+    ) -> bool: ...
+    def order_of_client(self, client_id: str) -> int | None: ...
     def order(self, order: int) -> Order | None: ...
     def live_orders(self) -> list[Order]: ...
 

@@ -20,11 +20,15 @@ from engine import _core
 from engine.config import (
     CobConfig,
     ConfigError,
+    ExchangeConfig,
+    FeesConfig,
+    LatencyConfig,
     RunConfig,
     build_strategy_config,
     config_sha256,
     did_you_mean,
 )
+from engine.latency import Samples, samples_of, samples_sha256
 from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from engine.catalog import Catalog, Manifest
-    from engine.config import LatencyConfig
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
 
@@ -60,7 +63,9 @@ class Backtest:
     `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
     lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. Latencies are constant, in ns. `cash` is decimal text by
+    rows before it only build the books. `latency`, `exchange` and `fees` are those of
+    `engine.config`, by default those of a run without further settings; `latency_samples` stands
+    for the content of `latency.file`. `cash` is decimal text by
     currency; `cob` defines the consolidated books.
     """
 
@@ -70,7 +75,10 @@ class Backtest:
         strategy: Strategy[Any],
         feeds: Mapping[tuple[str, str], Iterable[Events]],
         *,
-        latency: LatencyConfig,
+        latency: LatencyConfig | None = None,
+        exchange: ExchangeConfig | None = None,
+        fees: FeesConfig | None = None,
+        latency_samples: Samples | None = None,
         cash: Mapping[str, str] | None = None,
         equity_every: str | int = "1s",
         seed: int = 7,
@@ -79,18 +87,24 @@ class Backtest:
     ) -> None:
         self.strategy = strategy
         cob = CobConfig() if cob is None else cob
+        latency = LatencyConfig() if latency is None else latency
+        exchange = ExchangeConfig() if exchange is None else exchange
+        fees = FeesConfig() if fees is None else fees
+        instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
         duration_ns(cob.stale_after, "cob.stale_after")
         if seed < 0:
             raise ValueError(f"seed: expected 0 or more, found {seed}")
         cash = dict(cash or {})
+        samples = samples_of(latency) if latency_samples is None else latency_samples
         fingerprint = {
             "strategy": f"{type(strategy).__module__}:{type(strategy).__qualname__}",
             "config": _plain(strategy.config),
             "instruments": [dataclasses.asdict(instrument) for instrument in instruments],
-            "latency": dataclasses.asdict(latency),
-            "exchange": {"queue": "risk_averse", "fill": "no_partial"},
+            "latency": {**dataclasses.asdict(latency), "samples": samples_sha256(samples)},
+            "exchange": dataclasses.asdict(exchange),
+            "fees": dataclasses.asdict(fees),
             "cash": cash,
             "cob": dataclasses.asdict(cob),
             "equity_every_ns": every_ns,
@@ -98,8 +112,13 @@ class Backtest:
         }
         self.kernel = _core.Kernel(
             list(instruments),
-            order_entry_ns=latency.order_entry_ns,
-            response_ns=latency.response_ns,
+            exchange=exchange,
+            latency=latency,
+            latency_samples=samples,
+            latency_target=load_target(latency.target, "latency.target"),
+            fees=fees,
+            fees_target=load_target(fees.target, "fees.target"),
+            seed=seed,
             cash=list(cash.items()),
             equity_every_ns=every_ns,
             begin_ns=begin_ns,
@@ -150,8 +169,7 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
     from engine.report import write_report
     from engine.results import ParquetSink
 
-    _check_exchange(config)
-    instruments = [_with_fees(instrument, config) for instrument in config.instruments()]
+    instruments = config.instruments()
     if not instruments:
         raise ConfigError("instrument: expected at least one, found none")
     strategy = load_strategy(config)
@@ -164,6 +182,8 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 strategy,
                 feeds.streams,
                 latency=config.latency,
+                exchange=config.exchange,
+                fees=config.fees,
                 cash=config.run.cash,
                 equity_every=config.run.equity_every,
                 seed=config.seed,
@@ -193,10 +213,22 @@ def load_strategy(config: RunConfig) -> Strategy[Any]:
 
     Modules in the working folder go before installed ones. Raises ConfigError.
     """
-    target = config.strategy.target
+    cls = _load_class(config.strategy.target, "strategy.target", Strategy)
+    strategy: Strategy[Any] = cls(build_strategy_config(cls.Config, config.strategy.config))
+    return strategy
+
+
+def load_target(target: str | None, name: str) -> Any:
+    """An instance of the class that `target` names (`module:Class`), made without arguments; None
+    for None. Raises ConfigError.
+    """
+    return None if target is None else _load_class(target, name, object)()
+
+
+def _load_class(target: str, name: str, base: type) -> Any:
     module_name, colon, class_name = target.partition(":")
     if not colon or not module_name or not class_name:
-        raise ConfigError(f"strategy.target: expected module:Class, found '{target}'")
+        raise ConfigError(f"{name}: expected module:Class, found '{target}'")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -205,22 +237,22 @@ def load_strategy(config: RunConfig) -> Strategy[Any]:
     except Exception as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and module_name.startswith(missing):
-            raise ConfigError(f"strategy.target: no module '{module_name}'") from error
+            raise ConfigError(f"{name}: no module '{module_name}'") from error
         raise ConfigError(
-            f"strategy.target: importing '{module_name}' raised {type(error).__name__}: {error}"
+            f"{name}: importing '{module_name}' raised {type(error).__name__}: {error}"
         ) from error
     cls = getattr(module, class_name, None)
-    if not (isinstance(cls, type) and issubclass(cls, Strategy)):
+    if not (isinstance(cls, type) and issubclass(cls, base)):
         known = [
             name
             for name, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+            if isinstance(value, type) and issubclass(value, base) and value is not base
         ]
+        what = "strategy" if base is Strategy else "class"
         raise ConfigError(
-            f"strategy.target: '{module_name}' has no strategy '{class_name}'"
-            f"{did_you_mean(class_name, known)}"
+            f"{name}: '{module_name}' has no {what} '{class_name}'{did_you_mean(class_name, known)}"
         )
-    return cls(build_strategy_config(cls.Config, config.strategy.config))
+    return cls
 
 
 class _Feeds:
@@ -299,17 +331,9 @@ def _held(manifest: Manifest) -> str:
     return " and ".join([*candles, *orders]) or "an empty manifest"
 
 
-def _check_exchange(config: RunConfig) -> None:
-    for name, found, known in (
-        ("exchange.queue", config.exchange.queue, ["risk_averse"]),
-        ("exchange.fill", config.exchange.fill, ["no_partial"]),
-    ):
-        if found not in known:
-            raise ConfigError(f"{name}: expected {', '.join(known)}, found '{found}'")
-
-
-def _with_fees(instrument: Instrument, config: RunConfig) -> Instrument:
-    fees = config.fees
+def _with_fees(instrument: Instrument, fees: FeesConfig) -> Instrument:
+    if fees.model != "value":
+        return instrument
     return dataclasses.replace(
         instrument,
         maker_fee=instrument.maker_fee if fees.maker is None else fees.maker,

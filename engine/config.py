@@ -28,6 +28,7 @@ __all__ = [
     "ConfigError",
     "DataConfig",
     "ExchangeConfig",
+    "FeeTier",
     "FeesConfig",
     "LatencyConfig",
     "RunConfig",
@@ -113,15 +114,36 @@ class CobConfig:
 
 @dataclass
 class ExchangeConfig:
-    """The simulated exchange: queue position model and fill model, in hftbacktest's meaning."""
+    """The simulated exchange; `docs/fidelity.md` says what each model means.
+
+    `queue` is risk_averse, power_prob, power_prob2, power_prob3 (of exponent `queue_power`),
+    log_prob or log_prob2; `fill` is no_partial, partial (both in hftbacktest's meaning) or walk;
+    `self_trade` is allow, expire_taker, expire_maker or expire_both. With `causal_responses` an
+    answer never reaches the strategy before the market data that explains it, which is what paper
+    trading can know; without, it may, as at a real venue and in hftbacktest.
+    """
 
     queue: str = field(default="risk_averse", metadata=_doc("queue position model"))
+    queue_power: float = field(default=2.0, metadata=_doc("exponent of the power_prob models"))
     fill: str = field(default="no_partial", metadata=_doc("fill model"))
+    causal_responses: bool = field(
+        default=False, metadata=_doc("answers wait for the market data that explains them")
+    )
+    self_trade: str = field(
+        default="allow", metadata=_doc("what happens where own orders would trade with each other")
+    )
 
 
 @dataclass
 class LatencyConfig:
-    """Constant latencies in nanoseconds: order to exchange, and the exchange's answer back."""
+    """Order to exchange (`order_entry`) and the exchange's answer back (`response`), nanoseconds.
+
+    `model` is constant; normal or lognormal with these means, the standard deviations `*_std_ns`
+    and nothing below `least_ns`, drawn from the run's seed; feed, which adds `*_factor` times the
+    latency of the market data received last; recorded, interpolated between the orders of `file`
+    (Parquet or npz with req_ns, exch_ns, resp_ns); or python, the class that `target` names
+    (`module:Class`, see docs/fidelity.md).
+    """
 
     order_entry_ns: int = field(
         default=10_000_000, metadata=_doc("from the strategy to the exchange, nanoseconds")
@@ -129,11 +151,41 @@ class LatencyConfig:
     response_ns: int = field(
         default=10_000_000, metadata=_doc("from the exchange back to the strategy, nanoseconds")
     )
+    model: str = field(
+        default="constant",
+        metadata=_doc("constant, normal, lognormal, feed, recorded or python"),
+    )
+    order_entry_std_ns: int = field(
+        default=0, metadata=_doc("normal, lognormal: standard deviation, nanoseconds")
+    )
+    response_std_ns: int = field(default=0, metadata=_doc("normal, lognormal: the same, back"))
+    least_ns: int = field(default=0, metadata=_doc("normal, lognormal: the least, nanoseconds"))
+    order_entry_factor: float = field(
+        default=1.0, metadata=_doc("feed: share of the feed's latency that is added")
+    )
+    response_factor: float = field(default=1.0, metadata=_doc("feed: the same, back"))
+    file: str | None = field(default=None, metadata=_doc("recorded: measured orders"))
+    target: str | None = field(default=None, metadata=_doc("python: module:Class"))
+
+
+@dataclass
+class FeeTier:
+    """Rates from a traded value of 30 days upwards, decimal text."""
+
+    volume: str = "0"
+    maker: str = "0"
+    taker: str = "0"
 
 
 @dataclass
 class FeesConfig:
-    """Fees as shares of notional, decimal text; null: those of the instrument definition."""
+    """What the venue takes for a fill, decimal text; a negative rate is a rebate.
+
+    `model` is value: shares of notional, those of the instrument definition where null; flat:
+    `amount` a fill; quantity: `maker` and `taker` are amounts for each unit of quantity; tiers:
+    shares by the value traded in 30 days, which was `volume_30d` before the run; or python, the
+    class that `target` names (`module:Class`). Amounts are in the settlement currency.
+    """
 
     maker: str | None = field(
         default=None, metadata=_doc("share of notional, 0.0002 is 2 bp; null: the instrument's own")
@@ -141,6 +193,15 @@ class FeesConfig:
     taker: str | None = field(
         default=None, metadata=_doc("share of notional, 0.0005 is 5 bp; null: the instrument's own")
     )
+    model: str = field(default="value", metadata=_doc("value, flat, quantity, tiers or python"))
+    amount: str | None = field(default=None, metadata=_doc("flat: the amount a fill"))
+    tiers: list[FeeTier] = field(
+        default_factory=list, metadata=_doc("tiers: [{volume, maker, taker}, …], rising volumes")
+    )
+    volume_30d: str = field(
+        default="0", metadata=_doc("tiers: value traded in the 30 days before, in quote units")
+    )
+    target: str | None = field(default=None, metadata=_doc("python: module:Class"))
 
 
 def _default_cash() -> dict[str, str]:

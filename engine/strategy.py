@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from engine.ordering import conditions, draft, expiry_ns
 from engine.units import duration_ns, timestamp_ns
 
 if TYPE_CHECKING:
@@ -351,13 +352,47 @@ class Strategy(Generic[C]):
         *,
         post_only: bool = False,
         tif: str = "GTC",
+        reduce_only: bool = False,
+        stop: Number | None = None,
+        take_profit: Number | None = None,
+        trail: Number | None = None,
+        activate: Number | None = None,
+        trigger_by: str = "last",
+        expire: str | int | None = None,
+        display: Number | None = None,
+        client_id: str | None = None,
     ) -> int:
         """Sends a buy order, market without `limit`, and returns its id.
 
-        `tif` is GTC or IOC. What breaks the instrument's rules comes back by `on_order` as
-        rejected, with a code; what makes no sense at all raises ValueError or TypeError.
+        `tif` is GTC, IOC, FOK, or GTD with `expire` (a duration from now or a time, on the venue's
+        clock). `stop` and `take_profit` are prices at which the order becomes active: a stop buys
+        at or above, a take-profit at or below (sales the other way round), as a market order, or
+        with `limit` as a limit order. `trail` is a stop that follows the best price at a distance,
+        a price or a share such as "0.5%", from the price `activate` on if given. `trigger_by` is
+        the price that these watch: last (trade), bid_ask (the side that the order would take from)
+        or mark. `display` makes an iceberg that shows so much at once; `reduce_only` only ever
+        makes the position smaller; `client_id` is a name of your own, used once in a run.
+
+        What breaks the instrument's rules comes back by `on_order` as rejected, with a code; what
+        makes no sense at all raises ValueError or TypeError.
         """
-        return self._submit(instrument, True, qty, limit, post_only, tif)
+        return self._submit(
+            instrument,
+            True,
+            qty,
+            limit,
+            post_only=post_only,
+            tif=tif,
+            reduce_only=reduce_only,
+            stop=stop,
+            take_profit=take_profit,
+            trail=trail,
+            activate=activate,
+            trigger_by=trigger_by,
+            expire=expire,
+            display=display,
+            client_id=client_id,
+        )
 
     def sell(
         self,
@@ -367,30 +402,143 @@ class Strategy(Generic[C]):
         *,
         post_only: bool = False,
         tif: str = "GTC",
+        reduce_only: bool = False,
+        stop: Number | None = None,
+        take_profit: Number | None = None,
+        trail: Number | None = None,
+        activate: Number | None = None,
+        trigger_by: str = "last",
+        expire: str | int | None = None,
+        display: Number | None = None,
+        client_id: str | None = None,
     ) -> int:
         """Sends a sell order; see [`buy`]."""
-        return self._submit(instrument, False, qty, limit, post_only, tif)
+        return self._submit(
+            instrument,
+            False,
+            qty,
+            limit,
+            post_only=post_only,
+            tif=tif,
+            reduce_only=reduce_only,
+            stop=stop,
+            take_profit=take_profit,
+            trail=trail,
+            activate=activate,
+            trigger_by=trigger_by,
+            expire=expire,
+            display=display,
+            client_id=client_id,
+        )
+
+    def oco(
+        self,
+        instrument: str,
+        side: str,
+        qty: Number,
+        *,
+        limit: Number,
+        stop: Number,
+        stop_limit: Number | None = None,
+        reduce_only: bool = False,
+        trigger_by: str = "last",
+    ) -> tuple[int, int]:
+        """Sends two orders of which one cancels the other: a limit order and a stop order (market,
+        or limit with `stop_limit`), both `side` ("buy" or "sell"). Returns their ids.
+
+        When one is triggered, filled in part, or ends, the other is cancelled (LIST_ENDED). They
+        reach the exchange together; where one is refused before it is sent, both are.
+        """
+        buy = self._is_buy(side)
+        first = self._kernel.submit_list(
+            self._market(instrument),
+            [
+                draft("oco", buy=buy, qty=qty, limit=limit, reduce_only=reduce_only),
+                draft(
+                    "oco",
+                    buy=buy,
+                    qty=qty,
+                    limit=stop_limit,
+                    stop=stop,
+                    reduce_only=reduce_only,
+                    trigger_by=trigger_by,
+                ),
+            ],
+        )
+        return first, first + 1
+
+    def bracket(
+        self,
+        instrument: str,
+        side: str,
+        qty: Number,
+        limit: Number | None = None,
+        *,
+        stop: Number,
+        take_profit: Number,
+        post_only: bool = False,
+        trigger_by: str = "last",
+    ) -> tuple[int, int, int]:
+        """Sends an entry (`side` "buy" or "sell"; market without `limit`) with two exits: a
+        stop-market order at `stop` and a limit order at `take_profit`. Returns the three ids.
+
+        The exits are reduce-only. They wait (status untriggered) for the entry's fills and are
+        active for what it has filled and the other exit has not closed; when the entry ends
+        unfilled, or everything is closed, they are cancelled (LIST_ENDED).
+        """
+        buy = self._is_buy(side)
+        first = self._kernel.submit_list(
+            self._market(instrument),
+            [
+                draft("entry", buy=buy, qty=qty, limit=limit, post_only=post_only),
+                draft(
+                    "exit",
+                    buy=not buy,
+                    qty=qty,
+                    stop=stop,
+                    reduce_only=True,
+                    trigger_by=trigger_by,
+                ),
+                draft("exit", buy=not buy, qty=qty, limit=take_profit, reduce_only=True),
+            ],
+        )
+        return first, first + 1, first + 2
 
     def cancel(self, order_id: int) -> bool:
         """Asks to cancel; False where the order is not live as far as we know."""
         return self._kernel.cancel(order_id)
 
     def cancel_all(self, instrument: str | None = None) -> int:
-        """Asks to cancel all live orders (of an instrument); returns how many."""
-        return sum(self.cancel(order.id) for order in self.orders(instrument))
+        """Asks to cancel what is live at the exchange (of an instrument) when the request arrives
+        there; returns how many orders live as far as we know.
+        """
+        markets = range(len(self._markets)) if instrument is None else [self._market(instrument)]
+        return sum(self._kernel.cancel_all(market) for market in markets)
 
     def modify(
-        self, order_id: int, *, qty: Number | None = None, limit: Number | None = None
+        self,
+        order_id: int,
+        *,
+        qty: Number | None = None,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        replace: bool = False,
     ) -> bool:
-        """Asks to change quantity and limit of a live order; False where it is not live.
+        """Asks to change total quantity, limit or trigger price; False where the order is not live.
 
-        It keeps its place in the queue if only its quantity falls, and queues anew otherwise.
+        `qty` counts what is filled already; a change to no more than that is refused
+        (QTY_BELOW_FILLED). A resting order keeps its place in the queue if only its quantity
+        falls, and queues anew otherwise, or always with `replace`.
         """
-        return self._kernel.modify(order_id, qty=qty, limit=limit)
+        return self._kernel.modify(order_id, qty, limit, stop, replace)
 
     def book(self, instrument: str, depth: int = 10) -> Book:
         """The live view of an instrument's book, whether subscribed or not."""
         return self._kernel.book(self._market(instrument), depth)
+
+    def order_of_client(self, client_id: str) -> int | None:
+        """The id of the order that was given this name; None where there is none."""
+        return self._kernel.order_of_client(client_id)
 
     def order(self, order_id: int) -> Order | None:
         """A live order; None for one that is done."""
@@ -449,24 +597,27 @@ class Strategy(Generic[C]):
                 f"instrument: expected one of the run's ({known}), found {instrument!r}"
             ) from None
 
+    @staticmethod
+    def _is_buy(side: str) -> bool:
+        if side not in ("buy", "sell"):
+            raise ValueError(f"side: expected buy or sell, found {side!r}")
+        return side == "buy"
+
     def _submit(
         self,
         instrument: str,
         buy: bool,  # noqa: FBT001 - private, called positionally twice above.
         qty: Number,
         limit: Number | None,
-        post_only: bool,  # noqa: FBT001 - as above.
+        *,
+        post_only: bool,
         tif: str,
+        reduce_only: bool,
+        expire: str | int | None,
+        **others: Any,
     ) -> int:
-        if tif not in ("GTC", "IOC"):
-            raise ValueError(f"tif: expected GTC or IOC, found {tif!r}")
-        if post_only and (limit is None or tif == "IOC"):
-            raise ValueError("post_only: expected a GTC limit order, found a market or IOC order")
+        expire_ns = expiry_ns(tif, expire, self.clock.now_ns)
+        found = conditions(limit=limit, post_only=post_only, tif=tif, expire_ns=expire_ns, **others)
         return self._kernel.submit(
-            self._market(instrument),
-            buy=buy,
-            qty=qty,
-            limit=limit,
-            post_only=post_only,
-            ioc=tif == "IOC",
+            self._market(instrument), buy, qty, limit, tif, post_only, reduce_only, found
         )

@@ -113,8 +113,8 @@ def test_prices_are_taken_as_users_write_them(limit):
         ({"qty": "many"}, ValueError, "qty: decimal: expected digits"),
         ({"qty": None}, TypeError, "qty: expected a number"),
         ({"qty": 1, "limit": float("nan")}, ValueError, "limit: expected a finite number"),
-        ({"qty": 1, "tif": "DAY"}, ValueError, "tif: expected GTC or IOC, found 'DAY'"),
-        ({"qty": 1, "post_only": True}, ValueError, "post_only: expected a GTC limit order"),
+        ({"qty": 1, "tif": "DAY"}, ValueError, "tif: expected GTC, IOC, FOK, GTD, found 'DAY'"),
+        ({"qty": 1, "post_only": True}, ValueError, "post_only: expected a resting limit order"),
     ],
 )
 def test_nonsense_raises_in_the_strategy(order, error, message):

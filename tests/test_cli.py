@@ -95,7 +95,7 @@ def test_a_slip_is_answered_with_the_nearest_right_word(arguments, message, caps
         ("seed=-1", "seed: expected 0 or more, found -1"),
         ("fees.maker=free", "expected a decimal number such as 0.01, found 'free'"),
         ("data.start=tomorrow", "data.start: expected a time such as"),
-        ("exchange.queue=lucky", "exchange.queue: expected risk_averse, found 'lucky'"),
+        ("exchange.queue=lucky", "exchange.queue: expected one of risk_averse, power_prob"),
     ],
 )
 def test_a_wrong_value_is_named(override, message, catalog, capsys):

@@ -1,5 +1,7 @@
 //! The core's one error type.
 
+use std::borrow::Cow;
+
 use thiserror::Error as ThisError;
 
 /// Shorthand for results of the core.
@@ -14,7 +16,7 @@ pub enum Error {
     #[error("{name}: expected {expected}, found {found}")]
     Invalid {
         /// The parameter or field.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What would have been accepted.
         expected: String,
         /// What was given.
@@ -27,6 +29,16 @@ pub enum Error {
         found: String,
         /// The step it should be a multiple of.
         step: String,
+    },
+    /// The engine's own books do not add up: a fault of the engine, which ends the run.
+    #[error("{place}: the engine's books do not add up: expected {expected}, found {found}")]
+    Inconsistent {
+        /// The instrument, order or currency concerned.
+        place: String,
+        /// What should have been.
+        expected: String,
+        /// What was.
+        found: String,
     },
     /// Reading or writing failed.
     #[error("{path}: {source}")]
@@ -41,12 +53,12 @@ pub enum Error {
 impl Error {
     /// An [`Error::Invalid`] from anything that can be shown.
     pub fn invalid(
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         expected: impl Into<String>,
         found: impl std::fmt::Display,
     ) -> Self {
         Self::Invalid {
-            name,
+            name: name.into(),
             expected: expected.into(),
             found: found.to_string(),
         }

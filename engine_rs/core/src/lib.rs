@@ -22,6 +22,7 @@ pub mod money;
 pub mod order;
 pub mod pivots;
 pub mod portfolio;
+pub mod random;
 pub mod ring;
 pub mod testnet;
 pub mod ticks;

@@ -1,9 +1,18 @@
 //! Positions and money, in integers.
 //!
-//! Invariant, per instrument: realized + unrealized profit equals minus the value bought at entry
-//! plus the value at exit or mark; splitting a position never loses a unit, because the part of the
-//! entry value that is not released stays with the position.
+//! Two invariants hold after every event, to the last unit, and [`Account::check`] and
+//! [`Wallet::check`] test them in every run:
+//!
+//! - of an instrument: realized profit = value of the open position at entry − value bought, where
+//!   what was sold counts as bought below zero;
+//! - of a currency: wallet balance = initial + Σ over its instruments of realized profit − fees +
+//!   funding − liquidation fees + what the venue's insurance covered.
+//!
+//! Splitting a position never loses a unit: the part of the entry value that is not released stays
+//! with the position, and of a fill that closes and opens the opening part is what the closing one
+//! left of its value.
 
+use crate::error::{Error, Result};
 use crate::instrument::Instrument;
 use crate::money::{Money, Valuer};
 
@@ -18,22 +27,33 @@ pub struct Position {
     pub realized: Money,
     /// Fees paid, rebates subtracted.
     pub fees: Money,
+    /// Funding received, payments subtracted.
+    pub funding: Money,
+    /// Fees of liquidations.
+    pub liquidation_fees: Money,
+    /// Losses that the venue's insurance covered.
+    pub insurance: Money,
+    /// Σ value of all that was bought, below zero for what was sold.
+    bought: Money,
+}
+
+impl Position {
+    /// What it has added to its currency's wallet so far.
+    pub fn cash(&self) -> Money {
+        self.realized - self.fees + self.funding - self.liquidation_fees + self.insurance
+    }
 }
 
 /// One instrument's position with the rules to value it.
 #[derive(Clone, Debug)]
 pub struct Account {
     valuer: Valuer,
-    maker: crate::instrument::FeeRate,
-    taker: crate::instrument::FeeRate,
     position: Position,
 }
 
 /// What a fill did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FillEffect {
-    /// Fee of this fill.
-    pub fee: Money,
     /// Profit realized by this fill, before the fee.
     pub realized: Money,
     /// Signed position after it.
@@ -42,11 +62,9 @@ pub struct FillEffect {
 
 impl Account {
     /// A flat account in one instrument.
-    pub fn new(instrument: &Instrument) -> crate::Result<Self> {
+    pub fn new(instrument: &Instrument) -> Result<Self> {
         Ok(Self {
             valuer: Valuer::new(instrument)?,
-            maker: instrument.maker_fee,
-            taker: instrument.taker_fee,
             position: Position::default(),
         })
     }
@@ -91,9 +109,9 @@ impl Account {
         (qty_lots != 0).then_some(ticks)
     }
 
-    /// Books a fill of `qty_lots` (below 0 sells); `None`, and nothing booked, where a value does
-    /// not fit.
-    pub fn apply_fill(&mut self, px_ticks: i64, qty_lots: i64, maker: bool) -> Option<FillEffect> {
+    /// Books a fill of `qty_lots` (below 0 sells) and its fee; `None`, and nothing booked, where a
+    /// value does not fit.
+    pub fn apply_fill(&mut self, px_ticks: i64, qty_lots: i64, fee: Money) -> Option<FillEffect> {
         let held = self.position.qty_lots;
         let after = held.checked_add(qty_lots)?;
         // The part of the fill that closes: opposite in sign to the position and no larger.
@@ -104,20 +122,69 @@ impl Account {
         };
         let released = share(self.position.entry_value, -closing, held);
         let exit = self.valuer.value(px_ticks, -closing)?;
-        let entry = self.valuer.value(px_ticks, qty_lots - closing)?;
-        let notional = self.valuer.value(px_ticks, qty_lots)?;
-        let fee = notional.fee(if maker { self.maker } else { self.taker });
+        let total = self.valuer.value(px_ticks, qty_lots)?;
+        let entry = if closing == qty_lots {
+            Money::ZERO
+        } else {
+            total + exit
+        };
+        let exit = entry - total;
         let realized = exit - released;
         self.position.qty_lots = after;
         self.position.entry_value = self.position.entry_value - released + entry;
+        self.position.bought += total;
         self.position.realized += realized;
         self.position.fees += fee;
         Some(FillEffect {
-            fee,
             realized,
             position_lots: after,
         })
     }
+
+    /// Tests the invariant of the module header; `place` names the instrument.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let expected = self.position.entry_value - self.position.bought;
+        same(place, "realized profit", expected, self.position.realized)
+    }
+}
+
+/// The balance of one currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    /// The currency's name.
+    pub currency: String,
+    /// What the run began with.
+    pub initial: Money,
+    /// What is there now, open positions apart.
+    pub balance: Money,
+}
+
+impl Wallet {
+    /// A wallet at the start of a run.
+    pub fn new(currency: String, initial: Money) -> Self {
+        Self {
+            currency,
+            initial,
+            balance: initial,
+        }
+    }
+
+    /// Tests the invariant of the module header against the positions that settle in this currency.
+    pub fn check<'a>(&self, positions: impl Iterator<Item = &'a Position>) -> Result<()> {
+        let expected = positions.fold(self.initial, |sum, position| sum + position.cash());
+        same(&self.currency, "wallet balance", expected, self.balance)
+    }
+}
+
+fn same(place: &str, what: &str, expected: Money, found: Money) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Inconsistent {
+        place: place.to_owned(),
+        expected: format!("a {what} of {} units of 1e-12", expected.0),
+        found: found.0.to_string(),
+    })
 }
 
 /// `qty` cut to the size of `held`, keeping its sign.
@@ -150,16 +217,17 @@ mod tests {
     #[test]
     fn long_then_flip_to_short() {
         let mut account = linear();
-        account.apply_fill(1_000, 10, true).unwrap(); // 0.010 at 100.0
-        account.apply_fill(1_020, 10, true).unwrap(); // 0.010 at 102.0
+        account.apply_fill(1_000, 10, Money::ZERO).unwrap(); // 0.010 at 100.0
+        account.apply_fill(1_020, 10, Money::ZERO).unwrap(); // 0.010 at 102.0
         assert!((account.entry_px_ticks().unwrap() - 1_010.0).abs() < 1e-9);
-        let effect = account.apply_fill(1_030, -30, false).unwrap();
+        let effect = account.apply_fill(1_030, -30, Money(7)).unwrap();
         // 0.020 × (103 − 101) = 0.04; the other 0.010 opens a short at 103.
         assert_eq!(
             (effect.realized, effect.position_lots),
             (Money(40_000_000_000), -10)
         );
-        assert_eq!(effect.fee, Money(1_545_000_000), "0.030 × 103 × 0.0005");
+        assert_eq!(account.position().fees, Money(7));
+        assert_eq!(account.position().cash(), Money(40_000_000_000 - 7));
         assert_eq!(
             account.unrealized(Some(2 * 1_010)),
             Some(Money(20_000_000_000))
@@ -171,12 +239,36 @@ mod tests {
     fn inverse_profit_is_in_base() {
         let mut account =
             Account::new(&instrument(ContractKind::Inverse, "0.1", "1", "100")).unwrap();
-        account.apply_fill(500_000, 1_000, true).unwrap();
-        let effect = account.apply_fill(625_000, -1_000, true).unwrap();
+        account.apply_fill(500_000, 1_000, Money::ZERO).unwrap();
+        let effect = account.apply_fill(625_000, -1_000, Money::ZERO).unwrap();
         // 100,000 USD × (1/50,000 − 1/62,500) = 2 − 1.6 BTC.
         assert_eq!(effect.realized, Money(400_000_000_000));
         assert_eq!(account.position().entry_value, Money::ZERO);
         assert_eq!(account.entry_px_ticks(), None);
+    }
+
+    #[test]
+    fn books_that_do_not_add_up_are_told() {
+        let mut account = linear();
+        account.apply_fill(1_000, 10, Money(3)).unwrap();
+        let mut wallet = Wallet::new("USD".into(), Money(50));
+        wallet.balance = Money(47);
+        wallet.check([account.position()].into_iter()).unwrap();
+        wallet.balance = Money(48);
+        let error = wallet.check([account.position()].into_iter()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("USD: the engine's books do not add up")
+        );
+        account.position.realized = Money(1);
+        assert!(
+            account
+                .check("X.TEST")
+                .unwrap_err()
+                .to_string()
+                .contains("X.TEST")
+        );
     }
 
     proptest! {
@@ -188,11 +280,16 @@ mod tests {
         ) {
             let kind = if inverse { ContractKind::Inverse } else { ContractKind::Linear };
             let mut account = Account::new(&instrument(kind, "0.1", "0.001", "1")).unwrap();
+            let mut wallet = Wallet::new("USD".into(), Money(1_000));
             let (mut paid, mut held) = (0i128, 0i64);
             let mut roundings = 0;
             for (px, qty) in fills {
                 let value = account.valuer().value(px, qty).unwrap();
-                account.apply_fill(px, qty, true).unwrap();
+                let fee = Money(i128::from(px % 1_000));
+                let effect = account.apply_fill(px, qty, fee).unwrap();
+                wallet.balance += effect.realized - fee;
+                account.check("X").unwrap();
+                wallet.check([account.position()].into_iter()).unwrap();
                 paid += value.0;
                 held += qty;
                 roundings += 2;

@@ -3,14 +3,11 @@
 use cobalt_core::Event;
 use cobalt_core::cob::Group;
 use cobalt_core::decimal::Step as DecimalStep;
-use cobalt_core::event::Side;
-use cobalt_core::exchange::{ConstantLatency, RiskAverseQueue};
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
 use cobalt_core::kernel::{
-    Batch, Kernel as CoreKernel, Settings, Step, StreamKind, base_flow_unit,
+    Batch, Kernel as CoreKernel, MarketSettings, Settings, Step, StreamKind, base_flow_unit,
 };
-use cobalt_core::money::{MONEY_PLACES, Money};
-use cobalt_core::order::{NewOrder, OrderKind, RejectCode, TimeInForce};
+use cobalt_core::money::Money;
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -24,7 +21,8 @@ use crate::dispatch::{Handlers, call, dispatch, interval_name, trade_objects};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
 use crate::flow::Flow;
-use crate::numbers::steps;
+use crate::models::{ExchangeSpec, Faults, FeesSpec, LatencySpec, money};
+use crate::ordering::{Conditions, Draft, change, request, requests};
 use crate::records::Order;
 use crate::tables;
 
@@ -104,21 +102,29 @@ pub struct Kernel {
     pub books: Vec<Option<Py<Book>>>,
     pub cobs: Vec<Py<Cob>>,
     pub failed: Option<&'static str>,
+    /// Errors of models that are written in Python.
+    faults: Faults,
 }
 
 #[pymethods]
 impl Kernel {
     #[allow(
         clippy::too_many_arguments,
-        reason = "named by keyword on the Python side"
+        clippy::needless_pass_by_value,
+        reason = "named by keyword on the Python side, and extracted from Python by value"
     )]
     #[new]
-    #[pyo3(signature = (instruments, *, order_entry_ns, response_ns, cash, equity_every_ns, begin_ns, fingerprint))]
+    #[pyo3(signature = (instruments, *, exchange, latency, latency_samples, latency_target, fees, fees_target, seed, cash, equity_every_ns, begin_ns, fingerprint))]
     fn new(
         py: Python<'_>,
         instruments: Vec<InstrumentSpec>,
-        order_entry_ns: i64,
-        response_ns: i64,
+        exchange: ExchangeSpec,
+        latency: LatencySpec,
+        latency_samples: Vec<(i64, i64, i64)>,
+        latency_target: Option<Bound<'_, PyAny>>,
+        fees: FeesSpec,
+        fees_target: Option<Bound<'_, PyAny>>,
+        seed: u64,
         cash: Vec<(String, String)>,
         equity_every_ns: i64,
         begin_ns: Option<i64>,
@@ -136,19 +142,30 @@ impl Kernel {
             .iter()
             .map(|i| PyString::new(py, &i.id).unbind())
             .collect();
-        let unit = DecimalStep::parse(&format!("0.{}1", "0".repeat(MONEY_PLACES as usize - 1)))
-            .map_err(to_py)?;
         let cash = cash
             .into_iter()
-            .map(|(name, text)| match unit.count(text.as_bytes()) {
-                Ok(units) => Ok((name, Money(i128::from(units)))),
-                Err(error) => Err(PyValueError::new_err(format!("run.cash.{name}: {error}"))),
+            .map(|(name, text)| Ok((name.clone(), money(&format!("run.cash.{name}"), &text)?)))
+            .collect::<PyResult<_>>()?;
+        let faults = Faults::default();
+        let fees = fees.build(&instruments, fees_target.as_ref(), &faults)?;
+        let markets = instruments
+            .into_iter()
+            .enumerate()
+            .map(|(index, instrument)| {
+                let target = latency_target.as_ref();
+                Ok(MarketSettings {
+                    latency: latency.build(index, seed, &latency_samples, target, &faults)?,
+                    queue: exchange.queue(&instrument)?,
+                    fill: exchange.fill()?,
+                    rules: exchange.rules()?,
+                    instrument,
+                })
             })
             .collect::<PyResult<_>>()?;
         let core = CoreKernel::new(Settings {
-            instruments,
-            latency: ConstantLatency::new(order_entry_ns, response_ns).map_err(to_py)?,
-            queue: || Box::new(RiskAverseQueue),
+            markets,
+            fees,
+            causal_responses: exchange.causal_responses,
             cash,
             equity_every_ns,
             begin_ns,
@@ -162,6 +179,7 @@ impl Kernel {
             books,
             cobs: Vec::new(),
             failed: None,
+            faults,
         })
     }
 
@@ -465,81 +483,77 @@ impl Kernel {
     }
 
     /// Gives an order and returns its id; a price or quantity off its step is refused by the kernel.
-    #[pyo3(signature = (market, *, buy, qty, limit, post_only, ioc))]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::needless_pass_by_value,
+        reason = "positional, for speed; extracted from Python by value"
+    )]
     fn submit(
         &mut self,
         market: u16,
         buy: bool,
         qty: &Bound<'_, PyAny>,
         limit: Option<&Bound<'_, PyAny>>,
+        tif: &str,
         post_only: bool,
-        ioc: bool,
+        reduce_only: bool,
+        conditions: Option<Conditions<'_>>,
     ) -> PyResult<u64> {
         let instrument = &self.core.markets[usize::from(market)].instrument;
-        let lots = steps("qty", qty, instrument.lot)?;
-        let ticks = limit.map_or(Ok(Some(0)), |px| steps("limit", px, instrument.tick))?;
-        let refusal = match (lots, ticks) {
-            (None, _) => Some(RejectCode::QtyOffLot),
-            (_, None) => Some(RejectCode::PxOffTick),
-            _ => None,
-        };
-        let request = NewOrder {
-            instrument: market,
-            side: if buy { Side::Bid } else { Side::Ask },
-            kind: if limit.is_some() {
-                OrderKind::Limit
-            } else {
-                OrderKind::Market
-            },
-            tif: if ioc {
-                TimeInForce::Ioc
-            } else {
-                TimeInForce::Gtc
-            },
-            post_only,
-            px_ticks: ticks.unwrap_or(0),
-            qty_lots: lots.unwrap_or(0),
-        };
-        Ok(match refusal {
-            None => self.core.submit(request),
-            refusal => self.core.submit_or_refuse(request, refusal),
-        })
+        let (flags, conditions) = ((post_only, reduce_only), conditions.as_ref());
+        let (order, refusal) =
+            request(instrument, market, buy, qty, limit, tif, flags, conditions)?;
+        let client_id = conditions.and_then(|c| c.client_id.as_deref());
+        let id = self.core.submit_named(order, client_id, refusal);
+        self.faults.take().map(|()| id)
+    }
+
+    /// Gives the orders of a list and returns the id of the first; the others follow it by one.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "extracted from Python by value"
+    )]
+    fn submit_list(&mut self, market: u16, drafts: Vec<Draft<'_>>) -> PyResult<u64> {
+        let instrument = &self.core.markets[usize::from(market)].instrument;
+        let (orders, refusal) = requests(instrument, market, &drafts)?;
+        let id = self.core.submit_list(&orders, refusal);
+        self.faults.take().map(|()| id)
     }
 
     /// Asks to cancel an order; False where it is not live as far as we know.
-    fn cancel(&mut self, order: u64) -> bool {
-        self.core.cancel(order)
+    fn cancel(&mut self, order: u64) -> PyResult<bool> {
+        let sent = self.core.cancel(order);
+        self.faults.take().map(|()| sent)
     }
 
-    /// Asks to change price and quantity; None keeps the one it has. False where it is not live.
-    #[pyo3(signature = (order, *, qty, limit))]
+    /// Asks to cancel all orders of an instrument; how many live as far as we know.
+    fn cancel_all(&mut self, market: usize) -> PyResult<usize> {
+        let count = self.core.cancel_all(market);
+        self.faults.take().map(|()| count)
+    }
+
+    /// Asks to change prices and quantity; None keeps the one it has. False where it is not live.
+    #[pyo3(signature = (order, qty, limit, stop, replace))]
     fn modify(
         &mut self,
         order: u64,
         qty: Option<&Bound<'_, PyAny>>,
         limit: Option<&Bound<'_, PyAny>>,
+        stop: Option<&Bound<'_, PyAny>>,
+        replace: bool,
     ) -> PyResult<bool> {
         let Some(live) = self.core.order(order) else {
             return Ok(false);
         };
-        let request = live.request;
-        let instrument = &self.core.markets[usize::from(request.instrument)].instrument;
-        let off = |name: &str, value: &Bound<'_, PyAny>, step| {
-            PyValueError::new_err(format!(
-                "{name}: {value} is not a multiple of the step {step}"
-            ))
-        };
-        let lots = match qty {
-            None => request.qty_lots,
-            Some(value) => steps("qty", value, instrument.lot)?
-                .ok_or_else(|| off("qty", value, instrument.lot))?,
-        };
-        let ticks = match limit {
-            None => request.px_ticks,
-            Some(value) => steps("limit", value, instrument.tick)?
-                .ok_or_else(|| off("limit", value, instrument.tick))?,
-        };
-        Ok(self.core.modify(order, ticks, lots))
+        let instrument = &self.core.markets[usize::from(live.request.instrument)].instrument;
+        let change = change(instrument, qty, limit, stop, replace)?;
+        let sent = self.core.modify(order, change);
+        self.faults.take().map(|()| sent)
+    }
+
+    /// The order that was given this name; None where there is none.
+    fn order_of_client(&self, client_id: &str) -> Option<u64> {
+        self.core.order_of_client(client_id)
     }
 
     /// A live order by its id; None for one that is done or was never given.
@@ -569,6 +583,7 @@ impl Kernel {
             order,
             &self.core.markets[market].instrument,
             self.id(py, market),
+            self.core.client_id(order.id),
         )
     }
 
@@ -591,13 +606,12 @@ impl Kernel {
 fn advance(kernel: &Bound<'_, Kernel>) -> PyResult<Step> {
     let mut borrowed = kernel.borrow_mut();
     let core = &mut borrowed.core;
-    match core.next(ROWS_ATTACHED).map_err(to_py)? {
-        Step::Pause => kernel
-            .py()
-            .detach(|| core.next(ROWS_DETACHED))
-            .map_err(to_py),
-        step => Ok(step),
-    }
+    let step = match core.next(ROWS_ATTACHED) {
+        Ok(Step::Pause) => kernel.py().detach(|| core.next(ROWS_DETACHED)),
+        step => step,
+    };
+    borrowed.faults.take()?;
+    step.map_err(to_py)
 }
 
 /// Feeds a stream its source's next batch, or its end.

@@ -30,6 +30,12 @@ pub struct Order {
     avg_px: Option<f64>,
     status: &'static str,
     reject_code: Option<&'static str>,
+    client_id: Option<String>,
+    tif: &'static str,
+    reduce_only: bool,
+    stop_px: Option<f64>,
+    display_qty: Option<f64>,
+    list_id: Option<u64>,
     is_done: bool,
     ts_submit_ns: i64,
     ts_exchange_ns: Option<i64>,
@@ -47,15 +53,26 @@ pub fn average_px(order: &CoreOrder, instrument: &Instrument) -> Option<f64> {
     })
 }
 
+/// The trigger price of a conditional order; `None` where it has none, or not yet.
+pub fn stop_px(order: &CoreOrder, instrument: &Instrument) -> Option<f64> {
+    let trigger = order.request.trigger?;
+    (trigger.px_ticks != 0).then(|| instrument.px(trigger.px_ticks))
+}
+
 impl Order {
-    pub fn new(order: &CoreOrder, instrument: &Instrument, id: Py<PyString>) -> Self {
+    pub fn new(
+        order: &CoreOrder,
+        instrument: &Instrument,
+        id: Py<PyString>,
+        client_id: Option<&str>,
+    ) -> Self {
         let request = &order.request;
         let market = request.kind == OrderKind::Market;
         Self {
             id: order.id,
             instrument: id,
             side: side_name(request.side),
-            kind: if market { "market" } else { "limit" },
+            kind: request.type_name(),
             post_only: request.post_only,
             px: (!market).then(|| instrument.px(request.px_ticks)),
             qty: instrument.qty(request.qty_lots),
@@ -64,6 +81,12 @@ impl Order {
             avg_px: average_px(order, instrument),
             status: order.status.name(),
             reject_code: order.reject.map(cobalt_core::order::RejectCode::name),
+            client_id: client_id.map(str::to_owned),
+            tif: request.tif.name(),
+            reduce_only: request.reduce_only,
+            stop_px: stop_px(order, instrument),
+            display_qty: request.display_lots.map(|lots| instrument.qty(lots)),
+            list_id: request.link.map(|link| link.list),
             is_done: order.status.is_done(),
             ts_submit_ns: order.ts_submit_ns,
             ts_exchange_ns: order.ts_exchange_ns,

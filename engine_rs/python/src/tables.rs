@@ -2,12 +2,12 @@
 
 use cobalt_core::kernel::{Kernel, Records};
 use cobalt_core::money::Money;
-use cobalt_core::order::{OrderKind, RejectCode, TimeInForce};
+use cobalt_core::order::{OrderKind, RejectCode};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::records::{average_px, side_name};
+use crate::records::{average_px, side_name, stop_px};
 
 /// `{"fills": {...}, "orders": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
 /// and for numbers that may be missing.
@@ -88,20 +88,22 @@ fn orders<'py>(
         "side",
         list(py, rows().map(|(o, _)| side_name(o.request.side)))?,
     )?;
-    let kind = rows().map(|(o, _)| if limit(o) { "limit" } else { "market" });
+    let kind = rows().map(|(o, _)| o.request.type_name());
     columns.set_item("type", list(py, kind)?)?;
-    let tif = rows().map(|(o, _)| {
-        if o.request.tif == TimeInForce::Ioc {
-            "IOC"
-        } else {
-            "GTC"
-        }
-    });
+    let tif = rows().map(|(o, _)| o.request.tif.name());
     columns.set_item("tif", list(py, tif)?)?;
     columns.set_item(
         "post_only",
         list(py, rows().map(|(o, _)| o.request.post_only))?,
     )?;
+    let reducing = rows().map(|(o, _)| o.request.reduce_only);
+    columns.set_item("reduce_only", list(py, reducing)?)?;
+    let list_id = rows().map(|(o, _)| o.request.link.map(|link| link.list));
+    columns.set_item("list_id", list(py, list_id)?)?;
+    let names = rows().map(|(o, _)| kernel.client_id(o.id));
+    columns.set_item("client_id", list(py, names)?)?;
+    let stops = rows().map(|(o, i)| stop_px(o, i));
+    columns.set_item("stop_px", list(py, stops)?)?;
     // What was off its step has no number of steps, and is missing rather than 0.
     let off = |order: &cobalt_core::order::Order, code| order.reject == Some(code);
     let px = rows().map(|(o, i)| {

@@ -1,45 +1,147 @@
 //! The simulated exchange of one instrument.
 //!
-//! Fills have hftbacktest's meaning of "no partial fill": a resting order is filled whole, at its
-//! own price, when the opposite best reaches that price, when a trade goes through it, or when a
-//! trade at it reaches the order's place in the queue; a taking order is filled whole at the
-//! opposite best, whatever size stands there. Our orders leave no trace in the venue's book.
+//! It replays the venue's book and trades and holds our orders beside them; our orders leave no
+//! trace in the venue's book. How much is filled is the [`FillModel`]'s to say, when an order at a
+//! price is reached the [`QueueModel`]'s. This file takes events and requests in; `matching.rs`
+//! enters, fills and ends orders.
 //!
-//! Invariants: resting orders lie on their own side of the venue's trusted book after every message;
-//! the order of answers is by price, then by arrival. While the book is suspect nothing is filled
-//! from it and nothing new is accepted; trades still fill, because they did happen.
+//! Invariants: every live order is in exactly one place (resting, waiting for its trigger, or held
+//! for the entry of its bracket); the order of answers is that of price, then arrival, and within
+//! one order fill before end; an order that has ended gets no further answer. While the book is
+//! suspect nothing is filled from it, nothing new enters it and no trigger is looked at; trades still
+//! fill, because they did happen.
 //!
-//! Known limits: no partial fills, no market impact; a large taking order is filled at one price.
+//! Known limits: our orders do not move the market; of several of our own orders at one price each
+//! sees the queue as if the others were not there.
 
 mod l3_queue;
-mod models;
+mod lists;
+mod matching;
+pub mod models;
 mod resting;
+mod waiting;
 
-pub use l3_queue::L3Queue;
-pub use models::{ConstantLatency, LatencyModel, QueueModel, QueuePosition, RiskAverseQueue};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::book::Book;
 use crate::event::{Event, Side};
 use crate::ladder::Ladder;
-use crate::order::{Answer, Command, NewOrder, OrderKind, RejectCode, Report, TimeInForce};
-use resting::{Resting, RestingSide};
+use crate::order::{Answer, Change, Command, NewOrder, RejectCode, Report, Role};
+use lists::Lists;
+use models::{FillModel, QueueModel};
+use resting::{Hit, RestingSide};
+use waiting::{WaitingOrders, Watched};
+
+/// What happens where our order would trade with another of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SelfTrade {
+    /// Nothing: our orders do not see one another.
+    #[default]
+    Allow,
+    /// The taking order expires where it meets the resting one.
+    ExpireTaker,
+    /// The resting orders in the way expire.
+    ExpireMaker,
+    /// Both expire where they meet.
+    ExpireBoth,
+}
+
+/// The prices that a venue accepts, as shares of the mark price in units of 1e-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceBand {
+    /// The lowest limit price of a sale.
+    pub down: i64,
+    /// The highest limit price of a buy.
+    pub up: i64,
+}
+
+/// Rules of the venue that are not the instrument's steps and sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What happens where our order would trade with another of ours.
+    pub self_trade: SelfTrade,
+    /// The band of accepted limit prices.
+    pub price_band: Option<PriceBand>,
+}
+
+/// Where a live order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the book.
+    Resting,
+    /// Waiting for its trigger.
+    Waiting,
+    /// An exit without anything to close yet.
+    Held,
+    /// On its way through the matching.
+    Entering,
+}
+
+/// A live order as the exchange knows it.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    request: NewOrder,
+    filled_lots: i64,
+    place: Place,
+}
+
+impl Live {
+    fn leaves_lots(&self) -> i64 {
+        self.request.qty_lots - self.filled_lots
+    }
+
+    fn key(&self) -> i64 {
+        Ladder::key(self.request.side, self.request.px_ticks)
+    }
+}
 
 /// The simulated exchange of one instrument; its clock is the venue's.
 pub struct SimExchange {
     book: Book,
     queue: Box<dyn QueueModel>,
+    fill_model: Box<dyn FillModel>,
+    rules: Rules,
     bids: RestingSide,
     asks: RestingSide,
+    waiting: WaitingOrders,
+    lists: Lists,
+    live: BTreeMap<u64, Live>,
+    /// Good-till-date orders by time; those that ended before are skipped when due.
+    expiries: BinaryHeap<Reverse<(i64, u64)>>,
+    position_lots: i64,
+    /// How many live orders are reduce-only.
+    reducing: usize,
+    last_px: Option<i64>,
+    mark_x2: Option<i64>,
+    /// Orders reached by the event in hand.
+    hits: Vec<Hit>,
 }
 
 impl SimExchange {
-    /// An exchange with an empty book.
-    pub fn new(queue: Box<dyn QueueModel>) -> Self {
+    /// An exchange with an empty book, where `position_lots` are held.
+    pub fn new(
+        queue: Box<dyn QueueModel>,
+        fill_model: Box<dyn FillModel>,
+        rules: Rules,
+        position_lots: i64,
+    ) -> Self {
         Self {
             book: Book::new(),
             queue,
+            fill_model,
+            rules,
             bids: RestingSide::default(),
             asks: RestingSide::default(),
+            waiting: WaitingOrders::default(),
+            lists: Lists::default(),
+            live: BTreeMap::new(),
+            expiries: BinaryHeap::new(),
+            position_lots,
+            reducing: 0,
+            last_px: None,
+            mark_x2: None,
+            hits: Vec::new(),
         }
     }
 
@@ -48,14 +150,33 @@ impl SimExchange {
         &self.book
     }
 
-    /// One depth message of the venue at its time; fills go to `out`.
+    /// The position at the exchange, in signed lots.
+    pub fn position_lots(&self) -> i64 {
+        self.position_lots
+    }
+
+    /// Sets the position, where something else than a fill changed it.
+    pub fn set_position_lots(&mut self, lots: i64, ts_ns: i64, out: &mut Vec<Report>) {
+        self.position_lots = lots;
+        self.shrink_reducing(ts_ns, out);
+    }
+
+    /// Twice the mark price in ticks: the venue's, or else the mid of its trusted book.
+    pub fn mark_px_x2(&self) -> Option<i64> {
+        let mid = || self.book.mid_px_x2().filter(|_| self.book.is_trusted());
+        self.mark_x2.or_else(mid)
+    }
+
+    /// One depth message of the venue at its time; answers go to `out`.
     #[inline]
     pub fn on_depth(&mut self, rows: &[Event], ts_ns: i64, out: &mut Vec<Report>) {
-        if self.bids.is_empty() && self.asks.is_empty() {
+        if self.live.is_empty() && !self.fill_model.remembers() {
             self.book.apply_message(rows);
             return;
         }
         let (bids, asks, queue) = (&mut self.bids, &mut self.asks, &*self.queue);
+        let fill_model = &mut *self.fill_model;
+        let remembers = fill_model.remembers();
         self.book
             .apply_message_with(rows, |side, key, before, after| {
                 let own = if side == Side::Bid {
@@ -64,128 +185,221 @@ impl SimExchange {
                     &mut *asks
                 };
                 own.on_depth(key, before, after, queue);
+                if remembers {
+                    fill_model.on_level(side, key);
+                }
             });
         if self.book.is_trusted() {
-            if let Some(ask) = self.book.best_ask_px() {
-                self.bids
-                    .fill_reached(ask, |order| out.push(maker_fill(order, Side::Bid, ts_ns)));
-            }
-            if let Some(bid) = self.book.best_bid_px() {
-                self.asks
-                    .fill_reached(!bid, |order| out.push(maker_fill(order, Side::Ask, ts_ns)));
-            }
+            self.fill_reached(ts_ns, out);
+            self.check_triggers(ts_ns, out);
         }
     }
 
     /// One trade of the venue; `row.side` is the aggressor's.
     #[inline]
     pub fn on_trade(&mut self, row: &Event, ts_ns: i64, out: &mut Vec<Report>) {
-        let (own, side) = if row.side == Side::Bid as u8 {
-            (&mut self.asks, Side::Ask)
-        } else if row.side == Side::Ask as u8 {
-            (&mut self.bids, Side::Bid)
-        } else {
+        self.last_px = Some(row.px_ticks);
+        if self.live.is_empty() {
             return;
+        }
+        let passive = match Side::from_u8(row.side) {
+            Some(Side::Bid) => Some(Side::Ask),
+            Some(Side::Ask) => Some(Side::Bid),
+            _ => None,
         };
-        if !own.is_empty() {
-            let key = Ladder::key(side, row.px_ticks);
-            own.on_trade(key, row.qty_lots, &*self.queue, |order| {
-                out.push(maker_fill(order, side, ts_ns));
-            });
+        if let Some(side) = passive {
+            self.fill_traded(side, row, ts_ns, out);
+        }
+        self.check_triggers(ts_ns, out);
+    }
+
+    /// The venue published its mark price, here as twice the price in ticks.
+    pub fn on_mark(&mut self, px_x2: i64, ts_ns: i64, out: &mut Vec<Report>) {
+        self.mark_x2 = Some(px_x2);
+        self.check_triggers(ts_ns, out);
+    }
+
+    /// When the next good-till-date order expires; `i64::MAX` where there is none.
+    #[inline]
+    pub fn next_expiry_ns(&self) -> i64 {
+        self.expiries
+            .peek()
+            .map_or(i64::MAX, |Reverse((time, _))| *time)
+    }
+
+    /// The time of [`Self::next_expiry_ns`] has come.
+    pub fn on_expiry(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
+        while let Some(Reverse((time, id))) = self.expiries.peek().copied()
+            && time <= ts_ns
+        {
+            self.expiries.pop();
+            let expired = Answer::Expired(Some(RejectCode::TimeExpired));
+            self.end(id, expired, ts_ns, out);
         }
     }
 
-    /// A request reaches the matching engine.
+    /// A request reaches the matching engine. [`Command::CancelAll`] is nobody's in particular; its
+    /// `id` does not matter.
     pub fn on_command(&mut self, id: u64, command: Command, ts_ns: i64, out: &mut Vec<Report>) {
-        let answer = match command {
-            Command::New(request) => self.enter(id, &request),
-            Command::Cancel => match self.take(id) {
-                Some(_) => Answer::Canceled,
-                None => Answer::RequestRejected(RejectCode::OrderNotOpen),
-            },
-            Command::Modify { px_ticks, qty_lots } => self.modify(id, px_ticks, qty_lots),
-        };
-        out.push(Report {
-            order: id,
-            ts_exchange_ns: ts_ns,
-            answer,
-        });
-    }
-
-    /// A smaller quantity at the same price keeps the place in the queue; anything else is a cancel
-    /// and a new arrival.
-    fn modify(&mut self, id: u64, px_ticks: i64, qty_lots: i64) -> Answer {
-        for side in [Side::Bid, Side::Ask] {
-            let key = Ladder::key(side, px_ticks);
-            if self.side_mut(side).shrink(id, key, qty_lots) {
-                return Answer::Accepted { px_ticks, qty_lots };
-            }
-        }
-        if !self.book.is_trusted() {
-            return Answer::RequestRejected(RejectCode::BookSuspect);
-        }
-        let Some((side, old)) = self.take(id) else {
-            return Answer::RequestRejected(RejectCode::OrderNotOpen);
-        };
-        let request = NewOrder {
-            instrument: 0,
-            side,
-            kind: OrderKind::Limit,
-            tif: TimeInForce::Gtc,
-            post_only: old.post_only,
-            px_ticks,
-            qty_lots,
-        };
-        match self.enter(id, &request) {
-            // The order was live, so it ends here rather than never having begun.
-            Answer::Rejected(code) => Answer::Expired(Some(code)),
-            answer => answer,
-        }
-    }
-
-    fn enter(&mut self, id: u64, request: &NewOrder) -> Answer {
-        if !self.book.is_trusted() {
-            return Answer::Rejected(RejectCode::BookSuspect);
-        }
-        let opposite = match request.side {
-            Side::Bid => self.book.best_ask_px(),
-            _ => self.book.best_bid_px(),
-        };
-        let side = request.side;
-        let crosses = opposite.filter(|&px| {
-            request.kind == OrderKind::Market
-                || Ladder::key(side, px) <= Ladder::key(side, request.px_ticks)
-        });
-        match crosses {
-            Some(_) if request.post_only => Answer::Rejected(RejectCode::PostOnlyWouldTake),
-            Some(px_ticks) => Answer::Filled {
-                px_ticks,
-                qty_lots: request.qty_lots,
-                maker: false,
-                complete: true,
-            },
-            None if request.kind == OrderKind::Market => Answer::Rejected(RejectCode::NoLiquidity),
-            None if request.tif == TimeInForce::Ioc => Answer::Expired(None),
-            None => {
-                let position = self.queue.enter(self.book.qty_at(side, request.px_ticks));
-                self.side_mut(side).insert(Resting {
-                    id,
-                    key: Ladder::key(side, request.px_ticks),
-                    qty_lots: request.qty_lots,
-                    post_only: request.post_only,
-                    position,
-                });
-                Answer::Accepted {
-                    px_ticks: request.px_ticks,
-                    qty_lots: request.qty_lots,
+        match command {
+            Command::New(request) => self.accept(id, request, ts_ns, out),
+            Command::Cancel => {
+                if !self.end(id, Answer::Canceled(None), ts_ns, out) {
+                    refuse_request(id, RejectCode::OrderNotOpen, ts_ns, out);
                 }
             }
+            Command::CancelAll => {
+                let ids: Vec<u64> = self.live.keys().copied().collect();
+                for id in ids {
+                    self.end(id, Answer::Canceled(None), ts_ns, out);
+                }
+            }
+            Command::Modify(change) => self.modify(id, change, ts_ns, out),
         }
     }
 
-    fn take(&mut self, id: u64) -> Option<(Side, Resting)> {
-        let bid = self.bids.take(id).map(|order| (Side::Bid, order));
-        bid.or_else(|| self.asks.take(id).map(|order| (Side::Ask, order)))
+    /// A new order: into the book, or to wait for its trigger or its entry.
+    fn accept(&mut self, id: u64, request: NewOrder, ts_ns: i64, out: &mut Vec<Report>) {
+        let place = Place::Entering;
+        let live = Live {
+            request,
+            filled_lots: 0,
+            place,
+        };
+        self.live.insert(id, live);
+        self.reducing += usize::from(request.reduce_only);
+        if let Some(link) = request.link
+            && !self.lists.arrive(id, link)
+        {
+            let canceled = Answer::Canceled(Some(RejectCode::ListEnded));
+            self.end(id, canceled, ts_ns, out);
+            return;
+        }
+        if let Some(expire_ns) = request.expire_ns {
+            if expire_ns <= ts_ns {
+                let rejected = Answer::Rejected(RejectCode::TimeExpired);
+                self.end(id, rejected, ts_ns, out);
+                return;
+            }
+            self.expiries.push(Reverse((expire_ns, id)));
+        }
+        if request.link.is_some_and(|link| link.role == Role::Exit) {
+            self.hold(id, ts_ns, out);
+            self.adjust_exit(id, ts_ns, out);
+            return;
+        }
+        let Some(trigger) = request.trigger else {
+            self.enter(id, true, ts_ns, out);
+            return;
+        };
+        let watched = self.watched();
+        if WaitingOrders::would_trigger(request.side, &trigger, &watched) == Some(true) {
+            let rejected = Answer::Rejected(RejectCode::WouldTrigger);
+            self.end(id, rejected, ts_ns, out);
+            return;
+        }
+        self.wait(id, ts_ns, out);
+    }
+
+    /// A smaller quantity at the same price keeps the place in the queue; anything else is a new
+    /// arrival under the same id.
+    fn modify(&mut self, id: u64, change: Change, ts_ns: i64, out: &mut Vec<Report>) {
+        let Some(live) = self.live.get(&id).copied() else {
+            refuse_request(id, RejectCode::OrderNotOpen, ts_ns, out);
+            return;
+        };
+        let mut request = live.request;
+        request.px_ticks = change.px_ticks.unwrap_or(request.px_ticks);
+        request.qty_lots = change.qty_lots.unwrap_or(request.qty_lots);
+        let refusal = if request.qty_lots <= live.filled_lots {
+            // Venues take this for a cancellation of what is left.
+            let canceled = Answer::Canceled(Some(RejectCode::QtyBelowFilled));
+            self.end(id, canceled, ts_ns, out);
+            None
+        } else if live.place == Place::Resting {
+            let keeps_place = request.px_ticks == live.request.px_ticks
+                && request.qty_lots <= live.request.qty_lots
+                && !change.replace;
+            if change.trigger_px_ticks.is_some() {
+                // What has been triggered has no trigger any more.
+                Some(RejectCode::OrderNotOpen)
+            } else if keeps_place {
+                self.shrink(id, request.qty_lots, ts_ns, out);
+                None
+            } else if self.book.is_trusted() {
+                self.leave_place(id);
+                self.set_request(id, request);
+                self.enter(id, false, ts_ns, out);
+                None
+            } else {
+                Some(RejectCode::BookSuspect)
+            }
+        } else {
+            self.modify_waiting(id, request, change.trigger_px_ticks, ts_ns, out)
+        };
+        if let Some(code) = refusal {
+            refuse_request(id, code, ts_ns, out);
+        }
+    }
+
+    /// Changes an order that waits for its trigger or its entry; the reason where it cannot.
+    fn modify_waiting(
+        &mut self,
+        id: u64,
+        mut request: NewOrder,
+        trigger_px_ticks: Option<i64>,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) -> Option<RejectCode> {
+        let waits = self.live[&id].place == Place::Waiting;
+        if let (Some(trigger), Some(px)) = (&mut request.trigger, trigger_px_ticks) {
+            trigger.px_ticks = px;
+            let watched = self.watched();
+            if waits && WaitingOrders::would_trigger(request.side, trigger, &watched) == Some(true)
+            {
+                return Some(RejectCode::WouldTrigger);
+            }
+            if waits {
+                self.waiting.remove(id);
+                self.waiting.insert(id, request.side, trigger, &watched);
+            }
+        }
+        self.set_request(id, request);
+        out.push(Report::new(id, ts_ns, matching::waiting_answer(&request)));
+        None
+    }
+
+    fn watched(&self) -> Watched {
+        let trusted = self.book.is_trusted();
+        Watched {
+            last: self.last_px,
+            bid: self.book.best_bid_px().filter(|_| trusted),
+            ask: self.book.best_ask_px().filter(|_| trusted),
+            mark_x2: self.mark_px_x2(),
+        }
+    }
+
+    /// Looks at all triggers, in order of the orders' arrival.
+    #[inline]
+    fn check_triggers(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
+        if self.waiting.is_empty() || !self.book.is_trusted() {
+            return;
+        }
+        let mut triggered = Vec::new();
+        let watched = self.watched();
+        self.waiting.take_triggered(&watched, &mut triggered);
+        for id in &triggered {
+            if let Some(live) = self.live.get_mut(id) {
+                live.place = Place::Entering;
+            }
+        }
+        for id in triggered {
+            // What happened to an earlier one may have ended this one or sent it back to wait.
+            let entering = |live: &Live| live.place == Place::Entering;
+            if self.live.get(&id).is_some_and(entering) {
+                self.trigger(id, ts_ns, out);
+            }
+        }
     }
 
     fn side_mut(&mut self, side: Side) -> &mut RestingSide {
@@ -195,19 +409,16 @@ impl SimExchange {
             &mut self.asks
         }
     }
+
+    fn set_request(&mut self, id: u64, request: NewOrder) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.request = request;
+        }
+    }
 }
 
-fn maker_fill(order: &Resting, side: Side, ts_ns: i64) -> Report {
-    Report {
-        order: order.id,
-        ts_exchange_ns: ts_ns,
-        answer: Answer::Filled {
-            px_ticks: Ladder::key(side, order.key),
-            qty_lots: order.qty_lots,
-            maker: true,
-            complete: true,
-        },
-    }
+fn refuse_request(id: u64, code: RejectCode, ts_ns: i64, out: &mut Vec<Report>) {
+    out.push(Report::new(id, ts_ns, Answer::RequestRejected(code)));
 }
 
 #[cfg(test)]

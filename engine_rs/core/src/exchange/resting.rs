@@ -3,98 +3,125 @@
 use super::models::{QueueModel, QueuePosition};
 
 /// One of our orders in the venue's book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resting {
     pub id: u64,
-    /// The price as a [`crate::ladder::Ladder`] key: higher is better.
-    pub key: i64,
-    pub qty_lots: i64,
-    pub post_only: bool,
+    /// Lots shown: what is left of the order, or of an iceberg's slice.
+    pub shown_lots: i64,
     pub position: QueuePosition,
 }
 
-/// One side's resting orders. Invariant: keys never rise from front to back, and orders of one key
-/// stand in order of arrival.
+/// An order that a trade reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub id: u64,
+    /// Lots of the trade beyond the queue ahead; `None` where it went through the order's price.
+    pub at_price: Option<i64>,
+    pub shown_lots: i64,
+}
+
+/// One side's resting orders. Invariant: `keys[i]` is the price of `orders[i]` as a
+/// [`crate::ladder::Ladder`] key (higher is better); keys never rise from front to back, and orders
+/// of one key stand in order of arrival.
 #[derive(Default)]
 pub struct RestingSide {
+    /// Apart from the orders, so that the search for a price touches little memory.
+    keys: Vec<i64>,
     orders: Vec<Resting>,
 }
 
 impl RestingSide {
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.orders.is_empty()
-    }
-
-    pub fn insert(&mut self, order: Resting) {
-        let at = self.orders.partition_point(|other| other.key >= order.key);
+    pub fn insert(&mut self, key: i64, order: Resting) {
+        let at = self.keys.partition_point(|other| *other >= key);
+        self.keys.insert(at, key);
         self.orders.insert(at, order);
     }
 
-    pub fn take(&mut self, id: u64) -> Option<Resting> {
-        let at = self.orders.iter().position(|order| order.id == id)?;
+    /// Takes out the order of this id at this price.
+    pub fn remove(&mut self, key: i64, id: u64) -> Option<Resting> {
+        let at = self.find(key, id)?;
+        self.keys.remove(at);
         Some(self.orders.remove(at))
     }
 
-    /// Lowers (or keeps) the quantity of the order at its price and place in the queue; `false`
-    /// where there is no such order here, or more is asked.
-    pub fn shrink(&mut self, id: u64, key: i64, qty_lots: i64) -> bool {
-        let found = self
-            .orders
-            .iter_mut()
-            .find(|order| order.id == id && order.key == key && order.qty_lots >= qty_lots);
-        found.map(|order| order.qty_lots = qty_lots).is_some()
+    /// The order of this id at this price.
+    pub fn get_mut(&mut self, key: i64, id: u64) -> Option<&mut Resting> {
+        let at = self.find(key, id)?;
+        Some(&mut self.orders[at])
+    }
+
+    fn find(&self, key: i64, id: u64) -> Option<usize> {
+        let range = self.at_price(key);
+        let start = range.start;
+        let found = self.orders[range].iter().position(|order| order.id == id)?;
+        Some(start + found)
+    }
+
+    fn at_price(&self, key: i64) -> std::ops::Range<usize> {
+        let start = self.better_than(key);
+        let length = self.keys[start..]
+            .iter()
+            .take_while(|other| **other == key)
+            .count();
+        start..start + length
+    }
+
+    fn better_than(&self, key: i64) -> usize {
+        self.keys.partition_point(|other| *other > key)
     }
 
     /// A level of the venue's book changed its size.
     #[inline]
     pub fn on_depth(&mut self, key: i64, before: i64, after: i64, queue: &dyn QueueModel) {
-        let (Some(first), Some(last)) = (self.orders.first(), self.orders.last()) else {
+        let (Some(first), Some(last)) = (self.keys.first(), self.keys.last()) else {
             return;
         };
-        if key > first.key || key < last.key {
+        if key > *first || key < *last {
             return;
         }
-        let at = self.orders.partition_point(|order| order.key > key);
-        for order in self.orders[at..]
-            .iter_mut()
-            .take_while(|order| order.key == key)
-        {
+        let range = self.at_price(key);
+        for order in &mut self.orders[range] {
             queue.on_depth(&mut order.position, before, after);
         }
     }
 
-    /// The opposite best stands at `key` of this side: every order at it or better is filled.
+    /// Whether an order stands at `key` or better.
     #[inline]
-    pub fn fill_reached(&mut self, key: i64, fill: impl FnMut(&Resting)) {
-        let reached = self.orders.partition_point(|order| order.key >= key);
-        self.orders
-            .drain(..reached)
-            .as_slice()
-            .iter()
-            .for_each(fill);
+    pub fn reaches(&self, key: i64) -> bool {
+        self.keys.first().is_some_and(|best| *best >= key)
     }
 
-    /// A trade at `key` against this side: better orders are filled, those at it wait their turn.
+    /// The orders at `key` or better, best first, as (id, key).
+    pub fn reached(&self, key: i64) -> impl Iterator<Item = (u64, i64)> + '_ {
+        self.orders
+            .iter()
+            .zip(&self.keys)
+            .take_while(move |(_, other)| **other >= key)
+            .map(|(order, key)| (order.id, *key))
+    }
+
+    /// A trade at `key` against this side: adds the orders at better prices, and those at the price
+    /// whose queue it uses up, to `hits`.
     pub fn on_trade(
         &mut self,
         key: i64,
         qty_lots: i64,
         queue: &dyn QueueModel,
-        mut fill: impl FnMut(&Resting),
+        hits: &mut Vec<Hit>,
     ) {
-        let touched = self.orders.partition_point(|order| order.key >= key);
-        let mut at = 0;
-        for _ in 0..touched {
-            let order = &mut self.orders[at];
-            if order.key == key {
-                queue.on_trade(&mut order.position, qty_lots);
-                if !queue.is_reached(&order.position) {
-                    at += 1;
-                    continue;
-                }
+        let hit = |order: &Resting, at_price| Hit {
+            id: order.id,
+            at_price,
+            shown_lots: order.shown_lots,
+        };
+        let range = self.at_price(key);
+        hits.extend(self.orders[..range.start].iter().map(|o| hit(o, None)));
+        for order in &mut self.orders[range] {
+            queue.on_trade(&mut order.position, qty_lots);
+            let lots = queue.take_reached(&mut order.position);
+            if lots > 0 {
+                hits.push(hit(order, Some(lots)));
             }
-            fill(&self.orders.remove(at));
         }
     }
 }

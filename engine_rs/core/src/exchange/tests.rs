@@ -3,10 +3,16 @@
 use super::*;
 use crate::event::EventKind;
 use crate::event::tests::row;
+use crate::exchange::models::{NoPartialFill, RiskAverseQueue};
+use crate::order::TimeInForce;
+
+fn exchange() -> SimExchange {
+    of(Box::new(NoPartialFill), Rules::default())
+}
 
 /// Bids 99 × 10 and 98 × 20, asks 101 × 10 and 102 × 20.
-fn exchange() -> SimExchange {
-    let mut exchange = SimExchange::new(Box::new(RiskAverseQueue));
+pub(super) fn of(fill: Box<dyn FillModel>, rules: Rules) -> SimExchange {
+    let mut exchange = SimExchange::new(Box::new(RiskAverseQueue), fill, rules, 0);
     let snapshot: Vec<Event> = [
         (Side::Bid, 99, 10),
         (Side::Bid, 98, 20),
@@ -19,16 +25,8 @@ fn exchange() -> SimExchange {
     exchange
 }
 
-fn limit(side: Side, px: i64) -> NewOrder {
-    NewOrder {
-        instrument: 0,
-        side,
-        kind: OrderKind::Limit,
-        tif: TimeInForce::Gtc,
-        post_only: false,
-        px_ticks: px,
-        qty_lots: 5,
-    }
+pub(super) fn limit(side: Side, px: i64) -> NewOrder {
+    NewOrder::limit(0, side, px, 5)
 }
 
 fn send(exchange: &mut SimExchange, id: u64, command: Command) -> Answer {
@@ -36,6 +34,14 @@ fn send(exchange: &mut SimExchange, id: u64, command: Command) -> Answer {
     exchange.on_command(id, command, 7, &mut out);
     assert_eq!((out.len(), out[0].order, out[0].ts_exchange_ns), (1, id, 7));
     out[0].answer
+}
+
+fn change(px_ticks: i64, qty_lots: i64) -> Command {
+    Command::Modify(Change {
+        px_ticks: Some(px_ticks),
+        qty_lots: Some(qty_lots),
+        ..Change::default()
+    })
 }
 
 fn depth(exchange: &mut SimExchange, seq: u64, rows: &[(Side, i64, i64)]) -> Vec<u64> {
@@ -85,11 +91,7 @@ fn taking_orders_fill_at_the_opposite_best() {
         send(&mut e, 2, Command::New(limit(Side::Ask, 99))),
         fill(99)
     );
-    let market = NewOrder {
-        kind: OrderKind::Market,
-        px_ticks: 0,
-        ..limit(Side::Ask, 0)
-    };
+    let market = NewOrder::market(0, Side::Ask, 5);
     assert_eq!(send(&mut e, 3, Command::New(market)), fill(99));
     let post_only = NewOrder {
         post_only: true,
@@ -185,14 +187,7 @@ fn a_message_is_judged_as_a_whole() {
 fn cancel_and_modify() {
     let mut e = exchange();
     send(&mut e, 1, Command::New(limit(Side::Bid, 99)));
-    let moved = send(
-        &mut e,
-        1,
-        Command::Modify {
-            px_ticks: 98,
-            qty_lots: 6,
-        },
-    );
+    let moved = send(&mut e, 1, change(98, 6));
     assert_eq!(
         moved,
         Answer::Accepted {
@@ -204,14 +199,7 @@ fn cancel_and_modify() {
         trade(&mut e, Side::Ask, 98, 20).is_empty(),
         "it queues anew behind 20 lots"
     );
-    let taken = send(
-        &mut e,
-        1,
-        Command::Modify {
-            px_ticks: 101,
-            qty_lots: 6,
-        },
-    );
+    let taken = send(&mut e, 1, change(101, 6));
     assert!(matches!(
         taken,
         Answer::Filled {
@@ -226,20 +214,13 @@ fn cancel_and_modify() {
         ..limit(Side::Ask, 102)
     };
     send(&mut e, 2, Command::New(maker));
-    let crossed = send(
-        &mut e,
-        2,
-        Command::Modify {
-            px_ticks: 99,
-            qty_lots: 5,
-        },
-    );
+    let crossed = send(&mut e, 2, change(99, 5));
     assert_eq!(
         crossed,
         Answer::Expired(Some(RejectCode::PostOnlyWouldTake))
     );
     send(&mut e, 3, Command::New(limit(Side::Ask, 102)));
-    assert_eq!(send(&mut e, 3, Command::Cancel), Answer::Canceled);
+    assert_eq!(send(&mut e, 3, Command::Cancel), Answer::Canceled(None));
     assert_eq!(
         send(&mut e, 3, Command::Cancel),
         Answer::RequestRejected(RejectCode::OrderNotOpen)
@@ -254,7 +235,7 @@ fn only_a_smaller_quantity_at_the_same_price_keeps_the_place() {
         let mut e = exchange();
         send(&mut e, 1, Command::New(limit(Side::Bid, 99)));
         trade(&mut e, Side::Ask, 99, 10);
-        let answer = send(&mut e, 1, Command::Modify { px_ticks, qty_lots });
+        let answer = send(&mut e, 1, change(px_ticks, qty_lots));
         assert_eq!(answer, Answer::Accepted { px_ticks, qty_lots });
         let mut out = Vec::new();
         let next = row(EventKind::Trade, Side::Ask, px_ticks, 1, 5);
@@ -281,10 +262,7 @@ fn a_suspect_book_takes_no_orders_and_fills_none() {
         send(&mut e, 2, order),
         Answer::Rejected(RejectCode::BookSuspect)
     );
-    let modify = Command::Modify {
-        px_ticks: 103,
-        qty_lots: 5,
-    };
+    let modify = change(103, 5);
     assert_eq!(
         send(&mut e, 1, modify),
         Answer::RequestRejected(RejectCode::BookSuspect)

@@ -1,5 +1,6 @@
 //! One instrument of a run: what the strategy knows of it and the exchange that trades it.
 
+use super::MarketSettings;
 use super::queues::Bus;
 use super::records::EquityRow;
 use crate::Result;
@@ -7,7 +8,8 @@ use crate::bars::BarSet;
 use crate::book::Book;
 use crate::chart::Chart;
 use crate::decimal::Step;
-use crate::exchange::{LatencyModel, QueueModel, SimExchange};
+use crate::exchange::SimExchange;
+use crate::exchange::models::LatencyModel;
 use crate::flow::{AggressorOrders, Flow};
 use crate::instrument::Instrument;
 use crate::money::Money;
@@ -49,7 +51,11 @@ pub struct Market {
     /// Index into the run's currencies of what it settles in.
     pub currency: usize,
     pub(super) exchange: SimExchange,
+    /// The latest time of the venue that its exchange has seen, where it runs on what is received.
+    pub(super) exchange_clock_ns: i64,
     pub(super) latency: Box<dyn LatencyModel>,
+    /// Whether the latency model listens to the market data.
+    pub(super) feeds_latency: bool,
     pub(super) to_exchange: Bus<(u64, Command)>,
     pub(super) to_local: Bus<Report>,
     pub(super) bars: BarSet,
@@ -70,18 +76,22 @@ pub struct Market {
 
 impl Market {
     /// An instrument without data.
-    pub fn new(
-        instrument: Instrument,
-        currency: usize,
-        latency: Box<dyn LatencyModel>,
-        queue: Box<dyn QueueModel>,
-    ) -> Result<Self> {
+    pub fn new(settings: MarketSettings, currency: usize) -> Result<Self> {
+        let MarketSettings {
+            instrument,
+            latency,
+            queue,
+            fill,
+            rules,
+        } = settings;
         Ok(Self {
             account: Account::new(&instrument)?,
             instrument,
             book: Book::new(),
             currency,
-            exchange: SimExchange::new(queue),
+            exchange: SimExchange::new(queue, fill, rules, 0),
+            exchange_clock_ns: i64::MIN,
+            feeds_latency: latency.wants_feed(),
             latency,
             to_exchange: Bus::default(),
             to_local: Bus::default(),
@@ -132,6 +142,15 @@ impl Market {
         if request.qty_lots > self.instrument.qty_lots_max {
             return Some(RejectCode::QtyTooLarge);
         }
+        if let Some(display) = request.display_lots
+            && !(self.instrument.qty_lots_min.max(1)..=request.qty_lots).contains(&display)
+        {
+            return Some(RejectCode::DisplayInvalid);
+        }
+        let trigger_px = request.trigger.map(|trigger| trigger.px_ticks);
+        if trigger_px.is_some_and(|px| px < 0) {
+            return Some(RejectCode::PxNotPositive);
+        }
         if request.kind == OrderKind::Market {
             return None;
         }
@@ -149,13 +168,13 @@ impl Market {
         let minimum = self.instrument.notional_min?.money()?;
         let valuer = self.account.valuer();
         let notional = valuer.quote_notional(request.px_ticks, request.qty_lots)?;
-        (notional < minimum).then_some(RejectCode::NotionalTooSmall)
+        // What only makes a position smaller may be small.
+        (notional < minimum && !request.reduce_only).then_some(RejectCode::NotionalTooSmall)
     }
 
-    /// Equity of the position: realized and unrealized profit less fees.
+    /// Profit of the position: realized and unrealized, less fees, with funding and the like.
     pub fn net(&mut self) -> Option<Money> {
         let mark = self.mark_px_x2();
-        let position = *self.account.position();
-        Some(position.realized + self.account.unrealized(mark)? - position.fees)
+        Some(self.account.position().cash() + self.account.unrealized(mark)?)
     }
 }

@@ -10,12 +10,20 @@
 //! 1. market data received (streams in the order in which they were added),
 //! 2. answers of the exchange received (instruments in order),
 //! 3. market data at the exchange (by receive time, then streams in order),
-//! 4. requests reaching the exchange (instruments in order),
+//! 4. orders expiring at the exchange, then requests reaching it (instruments in order),
 //! 5. timers (in order of creation; the equity sample is the first).
 //!
 //! These are hftbacktest's rules for one instrument, where a strategy acts after everything at its
 //! own time. The run ends with the last row received: requests and answers due later, and timers,
 //! do not happen any more.
+//!
+//! Causal responses. Run like this, an answer can reach the strategy before the market data that
+//! explains it, as on a real venue; but nobody can know it from what was received. With
+//! `causal_responses` the exchange runs by what is received instead: when a message arrives, the
+//! requests and expiries of before its venue time are handled, in order of their times, then the
+//! message itself, whose venue time never falls below that of one received before it; what comes of
+//! it is answered no earlier than the arrival. Where no message comes, a request is handled one
+//! second of our clock after its own time. Paper trading can do exactly this.
 
 mod feed;
 mod market;
@@ -37,23 +45,44 @@ use crate::bars::Bar;
 use crate::cob::Absence;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::exchange::{ConstantLatency, QueueModel};
+use crate::exchange::models::{FeeBasis, FeeModel, FillModel, LatencyModel, QueueModel};
+use crate::exchange::{Rules, SimExchange};
 use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
 use crate::money::Money;
-use crate::order::{Order, Report};
+use crate::order::{Answer, Order, Report};
 use crate::pivots::Pivot;
+use crate::portfolio::Wallet;
 use feed::{ENDED, PENDING};
+use orders::ClientIds;
 use queues::{Timers, next_on_grid};
+
+/// How long the exchange, where it runs by what is received, waits for a message that shows a time
+/// to have passed at the venue.
+const UNSEEN_NS: i64 = 1_000_000_000;
+
+/// One instrument of a run, and how its exchange is simulated.
+pub struct MarketSettings {
+    /// Its definition.
+    pub instrument: Instrument,
+    /// Order entry and response latency.
+    pub latency: Box<dyn LatencyModel>,
+    /// Where resting orders stand in the queue.
+    pub queue: Box<dyn QueueModel>,
+    /// How much of an order is filled.
+    pub fill: Box<dyn FillModel>,
+    /// Further rules of the venue.
+    pub rules: Rules,
+}
 
 /// What a run consists of, apart from its data and its strategy.
 pub struct Settings {
     /// The instruments, in the order of their indices.
-    pub instruments: Vec<Instrument>,
-    /// Order entry and response latency, for every instrument.
-    pub latency: ConstantLatency,
-    /// Makes the queue model of an instrument.
-    pub queue: fn() -> Box<dyn QueueModel>,
+    pub markets: Vec<MarketSettings>,
+    /// What the venue takes for fills.
+    pub fees: Box<dyn FeeModel>,
+    /// Whether answers wait for the market data that explains them; see the module header.
+    pub causal_responses: bool,
     /// Cash at the start, by currency.
     pub cash: Vec<(String, Money)>,
     /// Time between equity samples in ns, positive.
@@ -125,9 +154,12 @@ pub struct Kernel {
     pub markets: Vec<Market>,
     cobs: Vec<ShownCob>,
     streams: Vec<Stream>,
-    currencies: Vec<(String, Money)>,
+    wallets: Vec<Wallet>,
+    fees: Box<dyn FeeModel>,
+    causal_responses: bool,
     orders: BTreeMap<u64, Order>,
     orders_created: u64,
+    client_ids: ClientIds,
     timers: Timers,
     steps: VecDeque<Step>,
     trades_due: VecDeque<TradeDue>,
@@ -165,6 +197,7 @@ enum Due {
     Local(usize),
     Answer(usize),
     Exchange(usize),
+    Expiry(usize),
     Request(usize),
     Timer,
 }
@@ -176,22 +209,20 @@ impl Kernel {
             let found = settings.equity_every_ns;
             return Err(Error::invalid("run.equity_every", "a positive time", found));
         }
-        let mut currencies = settings.cash;
+        let mut wallets: Vec<Wallet> = settings
+            .cash
+            .into_iter()
+            .map(|(name, cash)| Wallet::new(name, cash))
+            .collect();
         let mut markets = Vec::new();
-        for instrument in settings.instruments {
-            let settles = instrument.settlement();
-            let known = currencies.iter().position(|(name, _)| name == settles);
+        for market in settings.markets {
+            let settles = market.instrument.settlement();
+            let known = wallets.iter().position(|wallet| wallet.currency == settles);
             let currency = known.unwrap_or_else(|| {
-                currencies.push((settles.to_owned(), Money::ZERO));
-                currencies.len() - 1
+                wallets.push(Wallet::new(settles.to_owned(), Money::ZERO));
+                wallets.len() - 1
             });
-            let latency = Box::new(settings.latency);
-            markets.push(Market::new(
-                instrument,
-                currency,
-                latency,
-                (settings.queue)(),
-            )?);
+            markets.push(Market::new(market, currency)?);
         }
         u16::try_from(markets.len())
             .map_err(|_| Error::invalid("instruments", "at most 65535", markets.len()))?;
@@ -201,9 +232,12 @@ impl Kernel {
             markets,
             cobs: Vec::new(),
             streams: Vec::new(),
-            currencies,
+            wallets,
+            fees: settings.fees,
+            causal_responses: settings.causal_responses,
             orders: BTreeMap::new(),
             orders_created: 0,
+            client_ids: ClientIds::default(),
             timers: Timers::default(),
             steps: VecDeque::new(),
             trades_due: VecDeque::new(),
@@ -293,25 +327,32 @@ impl Kernel {
 
     /// Name and equity of each currency; `None` where a position in it cannot be valued yet.
     pub fn equity(&mut self) -> Vec<(String, Option<Money>)> {
+        // Unrealized profit on top of the wallets.
         let mut totals: Vec<Option<Money>> = self
-            .currencies
+            .wallets
             .iter()
-            .map(|(_, cash)| Some(*cash))
+            .map(|wallet| Some(wallet.balance))
             .collect();
         for market in &mut self.markets {
+            let mark = market.mark_px_x2();
             let total = &mut totals[market.currency];
-            *total = total.and_then(|sum| Some(sum + market.net()?));
+            *total = total.and_then(|sum| Some(sum + market.account.unrealized(mark)?));
         }
-        self.currencies
+        self.wallets
             .iter()
-            .map(|(name, _)| name.clone())
+            .map(|wallet| wallet.currency.clone())
             .zip(totals)
             .collect()
     }
 
+    /// The balances by currency.
+    pub fn wallets(&self) -> &[Wallet] {
+        &self.wallets
+    }
+
     /// Name of a currency by its index.
     pub fn currency(&self, index: usize) -> &str {
-        &self.currencies[index].0
+        &self.wallets[index].currency
     }
 
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
@@ -364,7 +405,8 @@ impl Kernel {
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
                 Due::Answer(market) => self.on_answer(market, time)?,
-                Due::Request(market) => self.on_request(market, time),
+                Due::Expiry(market) => self.on_expiry(market),
+                Due::Request(market) => self.on_request(market),
                 Due::Timer => self.on_timer(time),
                 Due::Nothing => self.end(),
             }
@@ -392,6 +434,20 @@ impl Kernel {
                 (time, due) = (market.to_local.due(), Due::Answer(index));
             }
         }
+        if self.causal_responses {
+            (time, due) = self.due_unseen(time, due);
+        } else {
+            (time, due) = self.due_at_exchange(time, due);
+        }
+        if self.timers.due() < time {
+            (time, due) = (self.timers.due(), Due::Timer);
+        }
+        (time, due)
+    }
+
+    /// What is due at the exchange where it runs by the venue's clock, if that is before `time`.
+    #[inline]
+    fn due_at_exchange(&self, mut time: i64, mut due: Due) -> (i64, Due) {
         let mut recv = i64::MIN;
         for (index, stream) in self.streams.iter().enumerate() {
             let cursor = &stream.exchange;
@@ -401,12 +457,31 @@ impl Kernel {
             }
         }
         for (index, market) in self.markets.iter().enumerate() {
+            if market.exchange.next_expiry_ns() < time {
+                (time, due) = (market.exchange.next_expiry_ns(), Due::Expiry(index));
+            }
+        }
+        for (index, market) in self.markets.iter().enumerate() {
             if market.to_exchange.due() < time {
                 (time, due) = (market.to_exchange.due(), Due::Request(index));
             }
         }
-        if self.timers.due() < time {
-            (time, due) = (self.timers.due(), Due::Timer);
+        (time, due)
+    }
+
+    /// What is due at the exchange, where it runs by what is received, because nothing was received
+    /// for so long; if that is before `time`.
+    #[inline]
+    fn due_unseen(&self, mut time: i64, mut due: Due) -> (i64, Due) {
+        for (index, market) in self.markets.iter().enumerate() {
+            let expiry = market.exchange.next_expiry_ns();
+            if expiry.saturating_add(UNSEEN_NS) < time {
+                (time, due) = (expiry + UNSEEN_NS, Due::Expiry(index));
+            }
+            let request = market.to_exchange.due();
+            if request.saturating_add(UNSEEN_NS) < time {
+                (time, due) = (request + UNSEEN_NS, Due::Request(index));
+            }
         }
         (time, due)
     }
@@ -449,8 +524,15 @@ impl Kernel {
     #[inline]
     fn on_received(&mut self, index: usize, time: i64) -> Result<()> {
         self.now_ns = time;
+        if self.causal_responses {
+            self.reach_exchange(index, time)?;
+        }
         let stream = &self.streams[index];
         let rows = stream.local_rows();
+        let market = &mut self.markets[stream.instrument];
+        if market.feeds_latency {
+            market.latency.on_feed(rows[0].venue_time_ns(), time);
+        }
         self.event_ns = rows[0].ts_event_ns;
         self.counts.messages += 1;
         self.rows_read += rows.len() as u64;
@@ -479,38 +561,98 @@ impl Kernel {
     #[inline]
     fn on_exchange(&mut self, index: usize, time: i64) -> Result<()> {
         let stream = &self.streams[index];
-        let rows = stream.exchange_rows();
         let exchange = &mut self.markets[stream.instrument].exchange;
-        match stream.kind {
-            StreamKind::Depth => exchange.on_depth(rows, time, &mut self.answers),
-            StreamKind::Trades => {
-                for row in rows {
-                    exchange.on_trade(row, time, &mut self.answers);
-                }
-            }
-        }
+        let rows = stream.exchange_rows();
+        happen(exchange, stream.kind, rows, time, &mut self.answers);
         if !self.answers.is_empty() {
-            self.send_answers(stream.instrument);
+            self.send_answers(stream.instrument, i64::MIN);
         }
         self.streams[index].advance_exchange()
     }
 
-    fn on_request(&mut self, market: usize, time: i64) {
+    /// A message is received where the exchange runs by what is received: what was due at the
+    /// exchange before it, then the message itself.
+    fn reach_exchange(&mut self, index: usize, received_ns: i64) -> Result<()> {
+        let stream = &self.streams[index];
+        let (instrument, kind) = (stream.instrument, stream.kind);
+        let happened_ns = stream.local_rows()[0].venue_time_ns();
+        let time = happened_ns.max(self.markets[instrument].exchange_clock_ns);
+        loop {
+            let market = &self.markets[instrument];
+            let (expiry, request) = (market.exchange.next_expiry_ns(), market.to_exchange.due());
+            if expiry.min(request) >= time {
+                break;
+            }
+            if expiry <= request {
+                self.on_expiry(instrument);
+            } else {
+                self.on_request(instrument);
+            }
+        }
+        let market = &mut self.markets[instrument];
+        market.exchange_clock_ns = time;
+        let rows = self.streams[index].local_rows();
+        happen(&mut market.exchange, kind, rows, time, &mut self.answers);
+        self.send_answers(instrument, received_ns);
+        self.streams[index].advance_exchange()
+    }
+
+    fn on_expiry(&mut self, market: usize) {
         let here = &mut self.markets[market];
+        let time = here.exchange.next_expiry_ns();
+        here.exchange_clock_ns = here.exchange_clock_ns.max(time);
+        here.exchange.on_expiry(time, &mut self.answers);
+        self.send_answers(market, self.answers_not_before());
+    }
+
+    fn on_request(&mut self, market: usize) {
+        let here = &mut self.markets[market];
+        let time = here.to_exchange.due();
         if let Some((order, command)) = here.to_exchange.receive() {
+            here.exchange_clock_ns = here.exchange_clock_ns.max(time);
             here.exchange
                 .on_command(order, command, time, &mut self.answers);
-            self.send_answers(market);
+            self.send_answers(market, self.answers_not_before());
         }
     }
 
-    fn send_answers(&mut self, market: usize) {
-        let market = &mut self.markets[market];
-        for report in self.answers.drain(..) {
-            let latency = market.latency.response_ns(report.ts_exchange_ns);
-            market
-                .to_local
-                .send(report.ts_exchange_ns.saturating_add(latency), report);
+    /// The earliest time of an answer that no message of the market explains.
+    fn answers_not_before(&self) -> i64 {
+        if self.causal_responses {
+            self.now_ns
+        } else {
+            i64::MIN
+        }
+    }
+
+    /// Sends the exchange's answers on their way, none to arrive before `not_before_ns`.
+    fn send_answers(&mut self, index: usize, not_before_ns: i64) {
+        let market = &mut self.markets[index];
+        let valuer = *market.account.valuer();
+        for mut report in self.answers.drain(..) {
+            let ts_ns = report.ts_exchange_ns;
+            if let Answer::Filled {
+                px_ticks,
+                qty_lots,
+                maker,
+                ..
+            } = report.answer
+            {
+                // A value that does not fit is told when the fill is booked.
+                let notional = valuer.value(px_ticks, qty_lots).unwrap_or_default();
+                let quote_notional = valuer.quote_notional(px_ticks, qty_lots);
+                report.fee = self.fees.fee(&FeeBasis {
+                    instrument: index,
+                    notional: Money(notional.0.abs()),
+                    quote_notional: quote_notional.unwrap_or_default(),
+                    qty_lots,
+                    maker,
+                    ts_ns,
+                });
+            }
+            let latency = market.latency.response_ns(ts_ns);
+            let arrival_ns = ts_ns.saturating_add(latency).max(not_before_ns);
+            market.to_local.send(arrival_ns, report);
         }
     }
 
@@ -540,6 +682,25 @@ impl Kernel {
             row.equity = equity[market.currency];
             self.hash.equity(&row);
             self.records.equity.push(row);
+        }
+    }
+}
+
+/// A message of a stream happens at an exchange.
+#[inline]
+fn happen(
+    exchange: &mut SimExchange,
+    kind: StreamKind,
+    rows: &[Event],
+    time: i64,
+    answers: &mut Vec<Report>,
+) {
+    match kind {
+        StreamKind::Depth => exchange.on_depth(rows, time, answers),
+        StreamKind::Trades => {
+            for row in rows {
+                exchange.on_trade(row, time, answers);
+            }
         }
     }
 }

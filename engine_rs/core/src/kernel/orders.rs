@@ -1,38 +1,81 @@
 //! The strategy's side of order entry: commands out, answers in.
 
+use std::collections::BTreeMap;
+
 use super::{Fill, Kernel, Phase, Step};
 use crate::error::{Error, Result};
-use crate::event::Side;
-use crate::order::{Answer, Command, NewOrder, Order, RejectCode, Report, Status};
+use crate::exchange::models::Delay;
+use crate::order::{
+    Answer, Change, Command, Link, NewOrder, Order, RejectCode, Report, Role, Status,
+};
+
+/// Names that the strategy gave its orders, each used once in a run.
+#[derive(Default)]
+pub(super) struct ClientIds {
+    by_name: BTreeMap<String, u64>,
+    by_order: BTreeMap<u64, String>,
+}
 
 impl Kernel {
     /// Gives an order and returns its id. One that breaks the instrument's rules is refused here,
     /// which the strategy learns as the next thing that happens.
     pub fn submit(&mut self, request: NewOrder) -> u64 {
-        let refusal = self.markets[usize::from(request.instrument)].refuse(&request);
-        let ended = (self.phase == Phase::Ended).then_some(RejectCode::RunEnded);
-        self.submit_or_refuse(request, ended.or(refusal))
+        self.submit_named(request, None, None)
     }
 
-    /// As [`Self::submit`], with the reason for a refusal found by the caller, who turned decimal
-    /// text into ticks and lots.
-    pub fn submit_or_refuse(&mut self, request: NewOrder, refusal: Option<RejectCode>) -> u64 {
+    /// As [`Self::submit`], with a name for the order, and the reason for a refusal found by the
+    /// caller, who turned decimal text into ticks and lots.
+    pub fn submit_named(
+        &mut self,
+        request: NewOrder,
+        client_id: Option<&str>,
+        refusal: Option<RejectCode>,
+    ) -> u64 {
+        let id = self.orders_created + 1;
+        let refusal = self.name_order(id, client_id).or(refusal);
+        let refusal = refusal.or_else(|| self.refuse(&request));
+        self.place(request, refusal, None)
+    }
+
+    /// Gives the orders of a list, such as a bracket, and returns the id of the first; the others
+    /// follow it by one. They reach the exchange together; if one breaks a rule, all are refused.
+    pub fn submit_list(
+        &mut self,
+        requests: &[(NewOrder, Role)],
+        refusal: Option<RejectCode>,
+    ) -> u64 {
+        let list = self.orders_created + 1;
+        let of = u8::try_from(requests.len()).unwrap_or(u8::MAX);
+        let refusals: Vec<Option<RejectCode>> = requests
+            .iter()
+            .map(|(request, _)| refusal.or_else(|| self.refuse(request)))
+            .collect();
+        let any = refusals.iter().any(Option::is_some);
+        let delay = requests
+            .first()
+            .filter(|_| !any)
+            .map(|(request, _)| self.order_entry(usize::from(request.instrument)));
+        for (&(request, role), refusal) in requests.iter().zip(refusals) {
+            let refusal = refusal.or(any.then_some(RejectCode::ListEnded));
+            let link = Some(Link { list, role, of });
+            self.place(NewOrder { link, ..request }, refusal, delay);
+        }
+        list
+    }
+
+    /// Files an order and sends it, or tells that it is refused.
+    fn place(
+        &mut self,
+        request: NewOrder,
+        refusal: Option<RejectCode>,
+        delay: Option<Delay>,
+    ) -> u64 {
         self.orders_created += 1;
         self.counts.orders += 1;
         let id = self.orders_created;
         let command = Command::New(request);
         self.hash.command(self.now_ns, id, &command);
-        let order = Order {
-            id,
-            request,
-            status: Status::Submitted,
-            reject: None,
-            filled_lots: 0,
-            filled_px_lots: 0,
-            ts_submit_ns: self.now_ns,
-            ts_exchange_ns: None,
-            ts_done_ns: None,
-        };
+        let order = Order::new(id, request, self.now_ns);
         if let Some(code) = refusal {
             let refused = Order {
                 status: Status::Rejected,
@@ -42,9 +85,41 @@ impl Kernel {
             self.tell_order(refused, self.now_ns);
         } else {
             self.orders.insert(id, order);
-            self.send(usize::from(request.instrument), id, command);
+            let market = usize::from(request.instrument);
+            let delay = delay.unwrap_or_else(|| self.order_entry(market));
+            self.send(market, id, command, delay);
         }
         id
+    }
+
+    /// Why an order is refused before it is sent, if it is.
+    fn refuse(&self, request: &NewOrder) -> Option<RejectCode> {
+        if self.phase == Phase::Ended {
+            return Some(RejectCode::RunEnded);
+        }
+        self.markets[usize::from(request.instrument)].refuse(request)
+    }
+
+    /// Files the name of an order to come; the refusal where it was used before.
+    fn name_order(&mut self, id: u64, client_id: Option<&str>) -> Option<RejectCode> {
+        let name = client_id?;
+        self.hash.client_id(id, name);
+        if self.client_ids.by_name.contains_key(name) {
+            return Some(RejectCode::ClientIdUsed);
+        }
+        self.client_ids.by_name.insert(name.to_owned(), id);
+        self.client_ids.by_order.insert(id, name.to_owned());
+        None
+    }
+
+    /// The name that the strategy gave an order.
+    pub fn client_id(&self, id: u64) -> Option<&str> {
+        self.client_ids.by_order.get(&id).map(String::as_str)
+    }
+
+    /// The order that the strategy gave this name, live or not.
+    pub fn order_of_client(&self, client_id: &str) -> Option<u64> {
+        self.client_ids.by_name.get(client_id).copied()
     }
 
     /// Asks to cancel an order; `false` where it is not live as far as we know.
@@ -53,35 +128,48 @@ impl Kernel {
             return false;
         };
         let market = usize::from(order.request.instrument);
-        self.hash.command(self.now_ns, id, &Command::Cancel);
-        self.send(market, id, Command::Cancel);
+        self.request(market, id, Command::Cancel);
         true
     }
 
-    /// Asks to change price and total quantity of an order, which then queues anew unless only its
-    /// quantity falls; `false` where it is not live as far as we know. A change that breaks the instrument's rules is refused here:
-    /// the order stays as it is and the strategy is told.
-    pub fn modify(&mut self, id: u64, px_ticks: i64, qty_lots: i64) -> bool {
+    /// Asks to cancel everything that lives at the exchange of an instrument when the request
+    /// arrives there; returns how many orders live as far as we know.
+    pub fn cancel_all(&mut self, market: usize) -> usize {
+        let here = |order: &&Order| usize::from(order.request.instrument) == market;
+        let count = self.orders.values().filter(here).count();
+        if count > 0 {
+            self.request(market, 0, Command::CancelAll);
+        }
+        count
+    }
+
+    /// Asks to change prices or total quantity of an order; `false` where it is not live as far as
+    /// we know. It queues anew unless only its quantity falls. A change that breaks the instrument's
+    /// rules is refused here: the order stays as it is and the strategy is told.
+    pub fn modify(&mut self, id: u64, change: Change) -> bool {
         let Some(order) = self.orders.get(&id).copied() else {
             return false;
         };
         let market = usize::from(order.request.instrument);
-        let wanted = NewOrder {
-            px_ticks,
-            qty_lots,
-            ..order.request
-        };
-        let command = Command::Modify { px_ticks, qty_lots };
-        self.hash.command(self.now_ns, id, &command);
-        match self.markets[market].refuse(&wanted) {
-            Some(code) => self.tell_order(
-                Order {
+        let mut wanted = order.request;
+        wanted.px_ticks = change.px_ticks.unwrap_or(wanted.px_ticks);
+        wanted.qty_lots = change.qty_lots.unwrap_or(wanted.qty_lots);
+        // What an iceberg shows is cut to what is left of it.
+        wanted.display_lots = wanted.display_lots.map(|lots| lots.min(wanted.qty_lots));
+        if let (Some(trigger), Some(px)) = (&mut wanted.trigger, change.trigger_px_ticks) {
+            trigger.px_ticks = px;
+        }
+        match self.refuse(&wanted) {
+            Some(code) => {
+                let command = Command::Modify(change);
+                self.hash.command(self.now_ns, id, &command);
+                let refused = Order {
                     reject: Some(code),
                     ..order
-                },
-                self.now_ns,
-            ),
-            None => self.send(market, id, command),
+                };
+                self.tell_order(refused, self.now_ns);
+            }
+            None => self.request(market, id, Command::Modify(change)),
         }
         true
     }
@@ -96,12 +184,37 @@ impl Kernel {
         self.orders.values()
     }
 
-    fn send(&mut self, market: usize, id: u64, command: Command) {
+    fn request(&mut self, market: usize, id: u64, command: Command) {
+        self.hash.command(self.now_ns, id, &command);
+        let delay = self.order_entry(market);
+        self.send(market, id, command, delay);
+    }
+
+    fn order_entry(&mut self, market: usize) -> Delay {
+        self.markets[market].latency.order_entry(self.now_ns)
+    }
+
+    fn send(&mut self, market: usize, id: u64, command: Command, delay: Delay) {
+        let now_ns = self.now_ns;
         let market = &mut self.markets[market];
-        let latency = market.latency.order_entry_ns(self.now_ns);
-        market
-            .to_exchange
-            .send(self.now_ns.saturating_add(latency), (id, command));
+        match delay {
+            Delay::Arrives(after_ns) => {
+                let arrival_ns = now_ns.saturating_add(after_ns);
+                market.to_exchange.send(arrival_ns, (id, command));
+            }
+            Delay::Refused(after_ns) => {
+                let code = RejectCode::Overloaded;
+                let answer = match command {
+                    Command::New(_) => Answer::Rejected(code),
+                    _ => Answer::RequestRejected(code),
+                };
+                // The venue never gave it a time.
+                let report = Report::new(id, now_ns, answer);
+                market
+                    .to_local
+                    .send(now_ns.saturating_add(after_ns), report);
+            }
+        }
     }
 
     /// An answer of the exchange is received.
@@ -115,22 +228,18 @@ impl Kernel {
             self.counts.requests_too_late += 1;
             return Ok(());
         };
-        order.ts_exchange_ns = Some(report.ts_exchange_ns);
-        order.reject = None;
-        let mut fill = None;
-        match report.answer {
-            Answer::Accepted { px_ticks, qty_lots } => {
-                order.status = Status::Open;
-                (order.request.px_ticks, order.request.qty_lots) = (px_ticks, qty_lots);
-            }
-            Answer::Filled { .. } => fill = Some(self.book_fill(&mut order, &report, time)?),
-            Answer::Canceled => order.status = Status::Canceled,
-            Answer::Expired(code) => (order.status, order.reject) = (Status::Expired, code),
-            Answer::Rejected(code) => {
-                (order.status, order.reject) = (Status::Rejected, Some(code));
-            }
-            Answer::RequestRejected(code) => order.reject = Some(code),
+        let before = order.status;
+        if !order.apply(&report) {
+            return Err(Error::Inconsistent {
+                place: format!("order {}", order.id),
+                expected: format!("an answer that may follow {}", before.name()),
+                found: format!("{:?}", report.answer),
+            });
         }
+        let fill = match report.answer {
+            Answer::Filled { .. } => Some(self.book_fill(&order, &report, time)?),
+            _ => None,
+        };
         self.tell_order(order, time);
         if let Some(fill) = fill {
             self.hash.fill(&fill);
@@ -141,34 +250,22 @@ impl Kernel {
         Ok(())
     }
 
-    /// Books the fill of a report on the order and in the account.
-    fn book_fill(&mut self, order: &mut Order, report: &Report, time: i64) -> Result<Fill> {
+    /// Books the fill of a report in the account, and tests that the books still add up.
+    fn book_fill(&mut self, order: &Order, report: &Report, time: i64) -> Result<Fill> {
         let Answer::Filled {
             px_ticks,
             qty_lots,
             maker,
-            complete,
+            ..
         } = report.answer
         else {
             unreachable!("the caller matched a fill");
         };
-        order.filled_lots += qty_lots;
-        order.filled_px_lots += i128::from(px_ticks) * i128::from(qty_lots);
-        if complete {
-            order.status = Status::Filled;
-            // A modify may have changed the quantity on the way to this fill.
-            order.request.qty_lots = order.filled_lots;
-        }
-        let side = order.request.side;
-        let signed = if side == Side::Bid {
-            qty_lots
-        } else {
-            -qty_lots
-        };
-        let market = &mut self.markets[usize::from(order.request.instrument)];
+        let request = &order.request;
+        let market = &mut self.markets[usize::from(request.instrument)];
         let effect = market
             .account
-            .apply_fill(px_ticks, signed, maker)
+            .apply_fill(px_ticks, request.signed(qty_lots), report.fee)
             .ok_or_else(|| {
                 let found = format!(
                     "{qty_lots} lots at {px_ticks} ticks of {}",
@@ -176,16 +273,22 @@ impl Kernel {
                 );
                 Error::invalid("fill", "a value of at most 1e16 of its currency", found)
             })?;
+        market.account.check(&market.instrument.id)?;
+        let currency = market.currency;
+        let wallet = &mut self.wallets[currency];
+        wallet.balance += effect.realized - report.fee;
+        let settled = self.markets.iter().filter(|m| m.currency == currency);
+        wallet.check(settled.map(|m| m.account.position()))?;
         Ok(Fill {
             order: order.id,
-            instrument: order.request.instrument,
-            side,
+            instrument: request.instrument,
+            side: request.side,
             px_ticks,
             qty_lots,
             maker,
             ts_event_ns: report.ts_exchange_ns,
             ts_recv_ns: time,
-            fee: effect.fee,
+            fee: report.fee,
             realized: effect.realized,
             position_lots: effect.position_lots,
         })

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::event::Side;
 use crate::money::Money;
-use crate::order::{Command, Order};
+use crate::order::{Command, NewOrder, Order, Trail, TriggerKind};
 
 /// One fill, as the strategy learned of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +99,59 @@ impl RunHash {
                     | (new.side as i64) << 16
                     | (new.kind as i64) << 24
                     | (new.tif as i64) << 32
-                    | i64::from(new.post_only) << 40;
+                    | i64::from(new.post_only) << 40
+                    | i64::from(new.reduce_only) << 41;
                 self.tag(b'N', &[ts_ns, order, coded, new.px_ticks, new.qty_lots]);
+                self.conditions(&new);
             }
             Command::Cancel => self.tag(b'C', &[ts_ns, order]),
-            Command::Modify { px_ticks, qty_lots } => {
-                self.tag(b'M', &[ts_ns, order, px_ticks, qty_lots]);
+            Command::CancelAll => self.tag(b'A', &[ts_ns, order]),
+            Command::Modify(change) => {
+                let known = |value: Option<i64>| value.unwrap_or(i64::MIN);
+                let values = [
+                    known(change.px_ticks),
+                    known(change.qty_lots),
+                    known(change.trigger_px_ticks),
+                    i64::from(change.replace),
+                ];
+                self.tag(b'M', &[ts_ns, order]);
+                self.tag(b'm', &values);
             }
         }
+    }
+
+    /// What an order has beyond price and quantity.
+    fn conditions(&mut self, new: &NewOrder) {
+        if let Some(trigger) = new.trigger {
+            let (kind, trail) = match trigger.kind {
+                TriggerKind::Stop => (0, 0),
+                TriggerKind::TakeProfit => (1, 0),
+                TriggerKind::Trailing(Trail::Ticks(ticks)) => (2, ticks),
+                TriggerKind::Trailing(Trail::Rate(rate)) => (3, rate),
+            };
+            self.tag(b't', &[kind, trigger.by as i64, trigger.px_ticks, trail]);
+        }
+        if let Some(lots) = new.display_lots {
+            self.tag(b'd', &[lots]);
+        }
+        if let Some(ts_ns) = new.expire_ns {
+            self.tag(b'e', &[ts_ns]);
+        }
+        if let Some(link) = new.link {
+            let values = [
+                link.list.cast_signed(),
+                link.role as i64,
+                i64::from(link.of),
+            ];
+            self.tag(b'l', &values);
+        }
+    }
+
+    /// A name that the strategy gave an order.
+    pub fn client_id(&mut self, order: u64, name: &str) {
+        self.tag(b'I', &[order.cast_signed()]);
+        self.0.update((name.len() as u64).to_le_bytes());
+        self.0.update(name.as_bytes());
     }
 
     /// An order as it stands after an answer or a refusal.

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::event::{EventKind, Side};
-use crate::exchange::RiskAverseQueue;
+use crate::exchange::Rules;
+use crate::exchange::models::{ConstantLatency, NoPartialFill, RiskAverseQueue, ValueFees};
 use crate::instrument::ContractKind;
 use crate::money::tests::instrument;
-use crate::order::{NewOrder, OrderKind, RejectCode, Status, TimeInForce};
+use crate::order::{NewOrder, RejectCode, Status};
 
 const RECV_LAG: i64 = 5;
 
@@ -17,7 +18,7 @@ fn row(kind: EventKind, ts: i64, side: Side, px: i64, qty: i64, seq: u64) -> Eve
     }
 }
 
-fn group(mut rows: Vec<Event>) -> Vec<Event> {
+pub(super) fn group(mut rows: Vec<Event>) -> Vec<Event> {
     let last = rows.len() - 1;
     for (at, row) in rows.iter_mut().enumerate() {
         row.flags = u16::from(at == 0) | u16::from(at == last) << 1;
@@ -26,7 +27,7 @@ fn group(mut rows: Vec<Event>) -> Vec<Event> {
 }
 
 /// Snapshot at 100 (bid 99 × 10, ask 101 × 10), then one delta every 100 up to `until`.
-fn depth(until: i64) -> Vec<Event> {
+pub(super) fn depth(until: i64) -> Vec<Event> {
     let mut rows = group(vec![
         row(EventKind::Snapshot, 100, Side::Bid, 99, 10, 1),
         row(EventKind::Snapshot, 100, Side::Ask, 101, 10, 1),
@@ -44,7 +45,7 @@ fn depth(until: i64) -> Vec<Event> {
     rows
 }
 
-fn trades(rows: &[(i64, Side, i64, i64)]) -> Vec<Event> {
+pub(super) fn trades(rows: &[(i64, Side, i64, i64)]) -> Vec<Event> {
     rows.iter()
         .map(|&(ts, side, px, qty)| row(EventKind::Trade, ts, side, px, qty, 1))
         .collect()
@@ -57,16 +58,32 @@ fn kernel_from(begin_ns: Option<i64>, depth: Vec<Event>) -> Kernel {
 }
 
 fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
-    let mut kernel = Kernel::new(Settings {
-        instruments: vec![instrument(ContractKind::Linear, "0.1", "0.001", "1")],
-        latency: ConstantLatency::new(entry, response).unwrap(),
-        queue: || Box::new(RiskAverseQueue),
+    let mut kernel = Kernel::new(settings(entry, response)).unwrap();
+    feed(&mut kernel, depth, trades);
+    kernel
+}
+
+pub(super) fn settings(entry: i64, response: i64) -> Settings {
+    let instrument = instrument(ContractKind::Linear, "0.1", "0.001", "1");
+    let rates = (instrument.maker_fee, instrument.taker_fee);
+    Settings {
+        markets: vec![MarketSettings {
+            instrument,
+            latency: Box::new(ConstantLatency::new(entry, response).unwrap()),
+            queue: Box::new(RiskAverseQueue),
+            fill: Box::new(NoPartialFill),
+            rules: Rules::default(),
+        }],
+        fees: Box::new(ValueFees::new(vec![rates])),
+        causal_responses: false,
         cash: vec![("USD".into(), Money(1_000_000_000_000_000))],
         equity_every_ns: 1_000,
         begin_ns: None,
         fingerprint: "test".into(),
-    })
-    .unwrap();
+    }
+}
+
+pub(super) fn feed(kernel: &mut Kernel, depth: Vec<Event>, trades: Vec<Event>) {
     for (kind, rows) in [(StreamKind::Depth, depth), (StreamKind::Trades, trades)] {
         let stream = kernel.add_stream(0, kind).unwrap();
         // In small batches, to cross their seams.
@@ -80,23 +97,17 @@ fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> K
         }
         kernel.end_stream(stream).unwrap();
     }
-    kernel
 }
 
-fn limit(side: Side, px: i64) -> NewOrder {
-    NewOrder {
-        instrument: 0,
-        side,
-        kind: OrderKind::Limit,
-        tif: TimeInForce::Gtc,
-        post_only: false,
-        px_ticks: px,
-        qty_lots: 5,
-    }
+pub(super) fn limit(side: Side, px: i64) -> NewOrder {
+    NewOrder::limit(0, side, px, 5)
 }
 
 /// Runs to the end; `act` sees every step and the time.
-fn run(kernel: &mut Kernel, mut act: impl FnMut(&mut Kernel, &Step)) -> Vec<(i64, Step)> {
+pub(super) fn run(
+    kernel: &mut Kernel,
+    mut act: impl FnMut(&mut Kernel, &Step),
+) -> Vec<(i64, Step)> {
     let mut steps = Vec::new();
     loop {
         let step = kernel.next(u64::MAX).unwrap();
@@ -302,16 +313,7 @@ fn data_is_asked_for_and_bad_groups_are_named() {
     );
     assert!(kernel.add_stream(7, StreamKind::Depth).is_err());
 
-    let mut fresh = Kernel::new(Settings {
-        instruments: vec![instrument(ContractKind::Linear, "0.1", "0.001", "1")],
-        latency: ConstantLatency::new(0, 0).unwrap(),
-        queue: || Box::new(RiskAverseQueue),
-        cash: vec![],
-        equity_every_ns: 1_000,
-        begin_ns: None,
-        fingerprint: String::new(),
-    })
-    .unwrap();
+    let mut fresh = Kernel::new(settings(0, 0)).unwrap();
     let stream = fresh.add_stream(0, StreamKind::Depth).unwrap();
     assert_eq!(fresh.next(u64::MAX).unwrap(), Step::NeedData(stream));
     let mut torn = depth(100);

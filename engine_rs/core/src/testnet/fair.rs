@@ -8,7 +8,7 @@
 //!
 //! Known limit: order flow does not move the fair price, so that a trade has only transient impact.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How the fair price moves.
 #[derive(Clone, Copy, Debug)]

@@ -15,8 +15,8 @@
 //!   time plus a random latency, is never below the venue time and never decreases in a stream.
 
 use super::matching::{Fill, MatchingEngine, OrderId, Resting};
-use super::random::Random;
 use crate::event::{Event, EventKind, SEQ_NONE, Side, flags};
+use crate::random::Random;
 
 const NS_PER_MS: i64 = 1_000_000;
 

@@ -20,9 +20,9 @@
 
 use super::fair::{FairPrice, Reverting};
 use super::matching::{MatchingEngine, OrderId, opposite};
-use super::random::Random;
 use crate::error::{Error, Result};
 use crate::event::Side;
+use crate::random::Random;
 
 /// What an actor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,14 +16,13 @@ pub mod fair;
 pub mod feed;
 pub mod flow;
 pub mod matching;
-pub mod random;
 mod venue;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::random::Random;
 use fair::{FairParams, FairPrice};
 use feed::StreamKind;
-use random::Random;
 pub use venue::{Venue, VenueParams};
 
 /// The fair price moves this often; flow rates are constant in between.

@@ -4,11 +4,11 @@ use super::fair::FairPrice;
 use super::feed::{Feed, Latency, StreamKind};
 use super::flow::{Action, Flow, FlowParams};
 use super::matching::{Fill, MatchingEngine};
-use super::random::Random;
 use super::{STEP_NS, STEP_S};
 use crate::decimal::Step;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, Side};
+use crate::random::Random;
 
 const NS_PER_S: f64 = 1e9;
 

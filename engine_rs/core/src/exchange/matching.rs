@@ -1,0 +1,625 @@
+//! How orders enter the book, are filled, and end, with what that means for the others of their list
+//! and for orders that only reduce the position.
+
+use super::models::{is_within, opposite_best, other};
+use super::resting::Resting;
+use super::waiting::WaitingOrders;
+use super::{Place, PriceBand, SelfTrade, SimExchange};
+use crate::event::{Event, Side};
+use crate::ladder::Ladder;
+use crate::money::div_round;
+use crate::order::{Answer, NewOrder, OrderKind, RejectCode, Report, Role, TimeInForce};
+
+const BAND_UNITS: i128 = 100_000_000;
+
+impl SimExchange {
+    /// Fills the orders that the opposite best has reached.
+    pub(super) fn fill_reached(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
+        for side in [Side::Bid, Side::Ask] {
+            let Some(px) = opposite_best(&self.book, side) else {
+                continue;
+            };
+            let key = Ladder::key(side, px);
+            if !self.side_mut(side).reaches(key) {
+                continue;
+            }
+            let reached: Vec<(u64, i64)> = self.side_mut(side).reached(key).collect();
+            for (id, own_key) in reached {
+                let Some(leaves) = self.resting_leaves(id) else {
+                    continue;
+                };
+                let own_px = Ladder::key(side, own_key);
+                let lots = self.fill_model.on_reached(&self.book, side, own_px, leaves);
+                if lots > 0 {
+                    self.fill(id, own_px, lots, true, ts_ns, out);
+                }
+            }
+        }
+    }
+
+    /// Fills the orders of `side` that a trade reaches.
+    pub(super) fn fill_traded(
+        &mut self,
+        side: Side,
+        row: &Event,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) {
+        let key = Ladder::key(side, row.px_ticks);
+        if !self.side_mut(side).reaches(key) {
+            return;
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        let own = if side == Side::Bid {
+            &mut self.bids
+        } else {
+            &mut self.asks
+        };
+        own.on_trade(key, row.qty_lots, &*self.queue, &mut hits);
+        let mut left = row.qty_lots;
+        for hit in hits.drain(..) {
+            let Some(leaves) = self.resting_leaves(hit.id) else {
+                continue;
+            };
+            let px_ticks = self.live[&hit.id].request.px_ticks;
+            // A queue reaches what an iceberg shows; what goes through its price takes it whole.
+            let leaves = match hit.at_price {
+                Some(_) => leaves.min(hit.shown_lots),
+                None => leaves,
+            };
+            let lots = self.fill_model.on_trade(hit.at_price, leaves, &mut left);
+            if lots > 0 {
+                self.fill(hit.id, px_ticks, lots, true, ts_ns, out);
+            }
+        }
+        self.hits = hits;
+    }
+
+    /// Lots left of an order that still rests: the fill of another of its list may have taken it out
+    /// of the book since it was found there.
+    fn resting_leaves(&self, id: u64) -> Option<i64> {
+        let live = self.live.get(&id)?;
+        (live.place == Place::Resting).then(|| live.leaves_lots())
+    }
+
+    /// An order enters the book: `fresh` from outside, else triggered or replaced.
+    pub(super) fn enter(&mut self, id: u64, fresh: bool, ts_ns: i64, out: &mut Vec<Report>) {
+        if let Err(code) = self.admit(id) {
+            let answer = if fresh {
+                Answer::Rejected(code)
+            } else {
+                Answer::Expired(Some(code))
+            };
+            self.end(id, answer, ts_ns, out);
+            return;
+        }
+        let Some(live) = self.live.get(&id).copied() else {
+            return;
+        };
+        let request = live.request;
+        let limit_px = (request.kind == OrderKind::Limit).then_some(request.px_ticks);
+        let Some(reach_px) = self.keep_apart(id, &request, limit_px, ts_ns, out) else {
+            return;
+        };
+        let crosses = opposite_best(&self.book, request.side)
+            .is_some_and(|px| is_within(request.side, px, reach_px));
+        let all_or_none = request.tif == TimeInForce::Fok;
+        let leaves = live.leaves_lots();
+        if crosses
+            && (!all_or_none
+                || self
+                    .fill_model
+                    .can_fill(&self.book, request.side, reach_px, leaves))
+        {
+            let mut fills = Vec::new();
+            self.fill_model
+                .take(&self.book, request.side, reach_px, leaves, &mut fills);
+            if reach_px == limit_px && !self.fill_model.rests_remainder() {
+                fill_at_limit(&request, leaves, &mut fills);
+            }
+            for (px, lots) in fills {
+                self.fill(id, px, lots, false, ts_ns, out);
+            }
+        }
+        let met_itself = reach_px != limit_px;
+        self.settle_remainder(id, fresh, crosses, met_itself, ts_ns, out);
+    }
+
+    /// Whether the venue lets an order in: reduces its quantity to what a reduce-only order may do.
+    fn admit(&mut self, id: u64) -> Result<(), RejectCode> {
+        if !self.book.is_trusted() {
+            return Err(RejectCode::BookSuspect);
+        }
+        let request = self.live[&id].request;
+        let room = self.reducible_lots(request.side);
+        if request.reduce_only
+            && let Some(live) = self.live.get_mut(&id)
+        {
+            if room == 0 {
+                return Err(RejectCode::ReduceOnly);
+            }
+            live.request.qty_lots = live.request.qty_lots.min(live.filled_lots + room);
+        }
+        let is_limit = request.kind == OrderKind::Limit;
+        if is_limit
+            && let (Some(band), Some(mark_x2)) = (self.rules.price_band, self.mark_px_x2())
+            && !is_in_band(band, request.side, request.px_ticks, mark_x2)
+        {
+            return Err(RejectCode::PxOutOfBand);
+        }
+        let takes = opposite_best(&self.book, request.side)
+            .is_some_and(|px| is_within(request.side, px, Some(request.px_ticks)));
+        if is_limit && request.post_only && takes {
+            return Err(RejectCode::PostOnlyWouldTake);
+        }
+        Ok(())
+    }
+
+    /// Keeps our orders from trading with one another, and returns how far the order may reach (as
+    /// its limit price; inside `None` is any price); outside `None` where it ended here.
+    #[allow(
+        clippy::option_option,
+        reason = "no limit and no order are different things"
+    )]
+    fn keep_apart(
+        &mut self,
+        id: u64,
+        request: &NewOrder,
+        limit_px: Option<i64>,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) -> Option<Option<i64>> {
+        let against = other(request.side);
+        if self.rules.self_trade == SelfTrade::Allow {
+            return Some(limit_px);
+        }
+        let Some(bound) = limit_px.or_else(|| self.worst_px(id, request.side)) else {
+            return Some(limit_px);
+        };
+        let key = Ladder::key(against, bound);
+        let own = if against == Side::Bid {
+            &self.bids
+        } else {
+            &self.asks
+        };
+        let met: Vec<(u64, i64)> = own.reached(key).collect();
+        let Some(&(_, best)) = met.first() else {
+            return Some(limit_px);
+        };
+        let expired = Answer::Expired(Some(RejectCode::SelfTrade));
+        match self.rules.self_trade {
+            SelfTrade::ExpireMaker => {
+                for (resting, _) in met {
+                    self.end(resting, expired, ts_ns, out);
+                }
+            }
+            SelfTrade::ExpireBoth => {
+                for (resting, _) in met.into_iter().take_while(|(_, key)| *key == best) {
+                    self.end(resting, expired, ts_ns, out);
+                }
+            }
+            SelfTrade::ExpireTaker | SelfTrade::Allow => {}
+        }
+        // The end of a resting order may have ended this one, which is of the same list.
+        self.live.get(&id)?;
+        if self.rules.self_trade == SelfTrade::ExpireMaker {
+            return Some(limit_px);
+        }
+        // Up to the last price before the resting order.
+        let px = Ladder::key(against, best);
+        Some(Some(if request.side == Side::Bid {
+            px - 1
+        } else {
+            px + 1
+        }))
+    }
+
+    /// The worst price that a market order reaches among the displayed levels.
+    fn worst_px(&self, id: u64, side: Side) -> Option<i64> {
+        let mut left = self.live.get(&id)?.leaves_lots();
+        let mut worst = None;
+        for (px, size) in self.book.levels(other(side)) {
+            worst = Some(px);
+            left -= size.min(left);
+            if left == 0 {
+                break;
+            }
+        }
+        worst
+    }
+
+    /// What becomes of the part of an entering order that was not filled at once.
+    fn settle_remainder(
+        &mut self,
+        id: u64,
+        fresh: bool,
+        crosses: bool,
+        met_itself: bool,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) {
+        let Some(live) = self.live.get(&id).copied() else {
+            return;
+        };
+        if live.place != Place::Entering {
+            // An exit that was filled for now is held again.
+            return;
+        }
+        let request = live.request;
+        let untouched = live.filled_lots == 0 && fresh;
+        let answer = if met_itself && self.rules.self_trade != SelfTrade::ExpireMaker {
+            let code = RejectCode::SelfTrade;
+            if untouched {
+                Answer::Rejected(code)
+            } else {
+                Answer::Expired(Some(code))
+            }
+        } else if request.kind == OrderKind::Market {
+            if untouched && !crosses {
+                Answer::Rejected(RejectCode::NoLiquidity)
+            } else {
+                Answer::Expired(Some(RejectCode::NoLiquidity))
+            }
+        } else if matches!(request.tif, TimeInForce::Ioc | TimeInForce::Fok) {
+            Answer::Expired(None)
+        } else {
+            self.rest(id, ts_ns, out);
+            return;
+        };
+        self.end(id, answer, ts_ns, out);
+    }
+
+    /// Puts an order into the book at its price, behind what stands there.
+    fn rest(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.place = Place::Resting;
+        let live = *live;
+        let NewOrder {
+            side,
+            px_ticks,
+            qty_lots,
+            ..
+        } = live.request;
+        let position = self.queue.enter(self.book.qty_at(side, px_ticks));
+        let resting = Resting {
+            id,
+            shown_lots: live.shown_slice(),
+            position,
+        };
+        self.side_mut(side).insert(live.key(), resting);
+        let answer = Answer::Accepted { px_ticks, qty_lots };
+        out.push(Report::new(id, ts_ns, answer));
+    }
+
+    /// Fills up to `lots` of an order at a price, and settles what follows from it.
+    pub(super) fn fill(
+        &mut self,
+        id: u64,
+        px_ticks: i64,
+        lots: i64,
+        maker: bool,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) {
+        let Some(live) = self.live.get(&id) else {
+            return;
+        };
+        let request = live.request;
+        let mut qty_lots = lots.min(live.leaves_lots());
+        if request.reduce_only {
+            qty_lots = qty_lots.min(self.reducible_lots(request.side));
+        }
+        if qty_lots <= 0 {
+            let expired = Answer::Expired(Some(RejectCode::ReduceOnly));
+            self.end(id, expired, ts_ns, out);
+            return;
+        }
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.filled_lots += qty_lots;
+        let live = *live;
+        self.position_lots += request.signed(qty_lots);
+        let mut others = Vec::new();
+        if let Some(link) = request.link {
+            self.lists.on_fill(id, link, qty_lots, &mut others);
+        }
+        let spent = live.leaves_lots() == 0;
+        let complete = spent && !self.may_grow(&request);
+        let answer = Answer::Filled {
+            px_ticks,
+            qty_lots,
+            maker,
+            complete,
+        };
+        out.push(Report::new(id, ts_ns, answer));
+        if complete {
+            self.forget(id, &mut others);
+        } else if spent {
+            self.leave_place(id);
+            self.hold(id, ts_ns, out);
+        } else if maker {
+            self.show_less(id, qty_lots);
+        }
+        self.settle_list(&others, ts_ns, out);
+        self.shrink_reducing(ts_ns, out);
+    }
+
+    /// Whether an exit may get more to do, because its entry still lives.
+    fn may_grow(&self, request: &NewOrder) -> bool {
+        request
+            .link
+            .is_some_and(|link| link.role == Role::Exit && self.lists.exit_room(link).1)
+    }
+
+    /// Takes what was filled off what a resting order shows; an iceberg shows its next slice, at the
+    /// end of the queue.
+    fn show_less(&mut self, id: u64, lots: i64) {
+        let live = self.live[&id];
+        let (side, key) = (live.request.side, live.key());
+        let level = self.book.qty_at(side, live.request.px_ticks);
+        let next = self.queue.enter(level);
+        let own = self.side_mut(side);
+        let Some(resting) = own.get_mut(key, id) else {
+            return;
+        };
+        resting.shown_lots -= lots;
+        if resting.shown_lots <= 0 {
+            own.remove(key, id);
+            let shown_lots = live.shown_slice();
+            own.insert(
+                key,
+                Resting {
+                    id,
+                    shown_lots,
+                    position: next,
+                },
+            );
+        }
+    }
+
+    /// Ends an order: takes it out of its place and tells why; `false` where there is none.
+    pub(super) fn end(
+        &mut self,
+        id: u64,
+        answer: Answer,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) -> bool {
+        if !self.live.contains_key(&id) {
+            return false;
+        }
+        out.push(Report::new(id, ts_ns, answer));
+        let mut others = Vec::new();
+        self.forget(id, &mut others);
+        self.settle_list(&others, ts_ns, out);
+        true
+    }
+
+    /// Removes an order that has ended, and names the orders of its list that this concerns.
+    fn forget(&mut self, id: u64, others: &mut Vec<u64>) {
+        self.leave_place(id);
+        let Some(live) = self.live.remove(&id) else {
+            return;
+        };
+        self.reducing -= usize::from(live.request.reduce_only);
+        if let Some(link) = live.request.link {
+            self.lists.on_end(id, link, others);
+        }
+    }
+
+    /// Takes an order out of the book or from among those that wait.
+    pub(super) fn leave_place(&mut self, id: u64) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        let place = std::mem::replace(&mut live.place, Place::Entering);
+        let live = *live;
+        match place {
+            Place::Resting => {
+                self.side_mut(live.request.side).remove(live.key(), id);
+            }
+            Place::Waiting => {
+                self.waiting.remove(id);
+            }
+            Place::Held | Place::Entering => {}
+        }
+    }
+
+    /// Puts an order among those that wait for their trigger, and says so.
+    pub(super) fn wait(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
+        let watched = self.watched();
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.place = Place::Waiting;
+        let request = live.request;
+        if let Some(trigger) = request.trigger {
+            self.waiting.insert(id, request.side, &trigger, &watched);
+        }
+        out.push(Report::new(id, ts_ns, waiting_answer(&request)));
+    }
+
+    /// Holds an exit until its entry is filled (further), and says so.
+    pub(super) fn hold(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
+        if let Some(live) = self.live.get_mut(&id) {
+            live.place = Place::Held;
+            out.push(Report::new(id, ts_ns, waiting_answer(&live.request)));
+        }
+    }
+
+    /// The trigger of an order is reached.
+    pub(super) fn trigger(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.place = Place::Entering;
+        let link = live.request.link;
+        out.push(Report::new(id, ts_ns, Answer::Triggered));
+        let mut others = Vec::new();
+        if let Some(link) = link {
+            self.lists.on_triggered(id, link, &mut others);
+        }
+        self.settle_list(&others, ts_ns, out);
+        self.enter(id, false, ts_ns, out);
+    }
+
+    /// What the fill, trigger or end of an order means for others of its list.
+    fn settle_list(&mut self, others: &[u64], ts_ns: i64, out: &mut Vec<Report>) {
+        for &id in others {
+            let Some(link) = self.live.get(&id).and_then(|live| live.request.link) else {
+                continue;
+            };
+            if self.lists.is_over(link) {
+                let canceled = Answer::Canceled(Some(RejectCode::ListEnded));
+                self.end(id, canceled, ts_ns, out);
+            } else if link.role == Role::Exit {
+                self.adjust_exit(id, ts_ns, out);
+            }
+        }
+    }
+
+    /// Gives an exit the quantity that its entry has filled and no exit has closed.
+    pub(super) fn adjust_exit(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
+        let Some(live) = self.live.get(&id).copied() else {
+            return;
+        };
+        let Some(link) = live.request.link else {
+            return;
+        };
+        let (room, entry_lives) = self.lists.exit_room(link);
+        if room <= 0 {
+            if !entry_lives {
+                let canceled = Answer::Canceled(Some(RejectCode::ListEnded));
+                self.end(id, canceled, ts_ns, out);
+            } else if live.place != Place::Held {
+                self.leave_place(id);
+                self.hold(id, ts_ns, out);
+            }
+            return;
+        }
+        let qty_lots = live.filled_lots + room;
+        if qty_lots == live.request.qty_lots && live.place != Place::Held {
+            return;
+        }
+        if live.place == Place::Resting && qty_lots < live.request.qty_lots {
+            self.shrink(id, qty_lots, ts_ns, out);
+            return;
+        }
+        let request = NewOrder {
+            qty_lots,
+            ..live.request
+        };
+        if live.place == Place::Waiting {
+            self.set_request(id, request);
+            out.push(Report::new(id, ts_ns, waiting_answer(&request)));
+            return;
+        }
+        self.leave_place(id);
+        self.set_request(id, request);
+        let was_triggered = live.place == Place::Resting;
+        let Some(trigger) = request.trigger.filter(|_| !was_triggered) else {
+            if !was_triggered {
+                out.push(Report::new(id, ts_ns, Answer::Triggered));
+            }
+            self.enter(id, false, ts_ns, out);
+            return;
+        };
+        let now = WaitingOrders::would_trigger(request.side, &trigger, &self.watched());
+        self.wait(id, ts_ns, out);
+        if now == Some(true) && self.book.is_trusted() {
+            // The market is beyond the exit already: it acts at once.
+            self.waiting.remove(id);
+            self.trigger(id, ts_ns, out);
+        }
+    }
+
+    /// Lowers the quantity of a resting order, which keeps its place.
+    pub(super) fn shrink(&mut self, id: u64, qty_lots: i64, ts_ns: i64, out: &mut Vec<Report>) {
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        live.request.qty_lots = qty_lots;
+        let live = *live;
+        let (side, key) = (live.request.side, live.key());
+        if let Some(resting) = self.side_mut(side).get_mut(key, id) {
+            resting.shown_lots = resting.shown_lots.min(live.leaves_lots());
+        }
+        let px_ticks = live.request.px_ticks;
+        let answer = Answer::Accepted { px_ticks, qty_lots };
+        out.push(Report::new(id, ts_ns, answer));
+    }
+
+    /// Lots by which an order of this side can make the position smaller.
+    fn reducible_lots(&self, side: Side) -> i64 {
+        let lots = self.position_lots;
+        (if side == Side::Bid { -lots } else { lots }).max(0)
+    }
+
+    /// Cuts resting reduce-only orders to the position; one without any left expires.
+    pub(super) fn shrink_reducing(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
+        if self.reducing == 0 {
+            return;
+        }
+        let reducing: Vec<u64> = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.request.reduce_only && live.place == Place::Resting)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in reducing {
+            let Some(live) = self.live.get(&id).copied() else {
+                continue;
+            };
+            let room = self.reducible_lots(live.request.side);
+            if room == 0 {
+                let expired = Answer::Expired(Some(RejectCode::ReduceOnly));
+                self.end(id, expired, ts_ns, out);
+            } else if room < live.leaves_lots() {
+                self.shrink(id, live.filled_lots + room, ts_ns, out);
+            }
+        }
+    }
+}
+
+impl super::Live {
+    /// What an order shows when it comes to the book: all of it, or an iceberg's slice.
+    fn shown_slice(&self) -> i64 {
+        let most = self.request.display_lots.unwrap_or(i64::MAX);
+        self.leaves_lots().min(most)
+    }
+}
+
+/// Adds what a limit order that stays could not get to its fills, at its limit price.
+fn fill_at_limit(request: &NewOrder, leaves_lots: i64, fills: &mut Vec<(i64, i64)>) {
+    let stays = matches!(request.tif, TimeInForce::Gtc | TimeInForce::Gtd);
+    if request.kind == OrderKind::Market || !stays {
+        return;
+    }
+    let rest = leaves_lots - fills.iter().map(|(_, lots)| lots).sum::<i64>();
+    match fills.last_mut() {
+        Some((px, lots)) if *px == request.px_ticks => *lots += rest,
+        _ if rest > 0 => fills.push((request.px_ticks, rest)),
+        _ => {}
+    }
+}
+
+pub(super) fn waiting_answer(request: &NewOrder) -> Answer {
+    Answer::Waiting {
+        px_ticks: request.trigger.map_or(0, |trigger| trigger.px_ticks),
+        qty_lots: request.qty_lots,
+    }
+}
+
+/// Whether a limit price lies within the venue's band around twice the mark price.
+fn is_in_band(band: PriceBand, side: Side, px_ticks: i64, mark_x2: i64) -> bool {
+    let bound = |share: i64| div_round(i128::from(mark_x2) * i128::from(share), BAND_UNITS);
+    let px_x2 = i128::from(px_ticks) * 2;
+    if side == Side::Bid {
+        px_x2 <= bound(band.up)
+    } else {
+        px_x2 >= bound(band.down)
+    }
+}
