@@ -90,6 +90,7 @@ class TestnetKeys:
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     seed: int = _key(7, "same seed, same bytes")
     duration_s: float = _key(900.0, "simulated seconds")
+    orders: bool = _key(False, "orders one by one as well, for exchange.queue=l3_fifo")
     replace: bool = _key(False, "replace testnet data made with other settings")
     output: str = _key("text", "text or json")
 
@@ -249,7 +250,11 @@ def _testnet(arguments: Sequence[str]) -> int:
 
     try:
         report = generate(
-            keys.catalog, seed=keys.seed, duration_s=keys.duration_s, replace=keys.replace
+            keys.catalog,
+            seed=keys.seed,
+            duration_s=keys.duration_s,
+            orders=keys.orders,
+            replace=keys.replace,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -19,6 +19,7 @@ mod numbers;
 mod ordering;
 mod records;
 mod rows;
+mod study;
 mod tables;
 mod testnet;
 
@@ -52,5 +53,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
     l3::register(m)?;
+    study::register(m)?;
     Ok(())
 }

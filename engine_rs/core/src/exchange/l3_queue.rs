@@ -81,7 +81,7 @@ impl Loss {
 }
 
 /// Lots of a resting order that were executed before the row about it.
-fn executed(order: &Order, row: &Event) -> i64 {
+pub(super) fn executed(order: &Order, row: &Event) -> i64 {
     let same_level = (row.side, row.px_ticks) == (order.side as u8, order.px_ticks);
     let left = row.qty_lots.max(0);
     match EventKind::from_u8(row.kind) {
