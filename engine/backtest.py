@@ -63,12 +63,12 @@ class Backtest:
     """One strategy over streams of events.
 
     `feeds` maps (instrument id, `depth` or `trades`, and `orders` for `exchange.queue=l3_fifo`) to
-    an iterable of arrays of `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
-    lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. `latency`, `exchange` and `fees` are those of
-    `engine.config`, by default those of a run without further settings; `latency_samples` stands
-    for the content of `latency.file`. `cash` is decimal text by
-    currency; `cob` defines the consolidated books.
+    an iterable of arrays of `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups;
+    arrays are read where they lie and made read-only. The strategy begins with the first row
+    received at or after `begin_ns`; rows before it only build the books. `latency`, `exchange` and
+    `fees` are those of `engine.config`, by default those of a run without further settings;
+    `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by currency;
+    `cob` defines the consolidated books.
     """
 
     def __init__(

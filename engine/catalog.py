@@ -73,8 +73,8 @@ BAR_INTERVALS = {
 ORDER_ACTIONS = ("clear", "add", "change", "delete", "unnamed", "rest", "rest_over", "amend")
 """What a row of `orders` tells; the column `action` counts from 1. `clear` begins with an empty
 book, `unnamed` sets the size at a price that belongs to orders without a known id; the others are
-calls of `engine._core.OrderBook`. What makes an order smaller at its price tells why: `change`, that
-it was executed, `amend` (to the book a change as well), that its owner wished so; `delete` has what
+calls of `engine._core.OrderBook`. What makes an order smaller at its price tells why: `change` that
+it was executed, `amend` (to the book a change as well) that its owner wished so; `delete` has what
 was left of it, 0 where it was executed to the end."""
 
 COLUMNS = (

@@ -2,7 +2,7 @@
 
 use cobalt_core::decimal::Step;
 use cobalt_core::event::{Event, Side};
-use cobalt_core::exchange::study::{Ghost, NEVER, Plan, QueueStudy};
+use cobalt_core::exchange::study::{Ghost, NEVER, Plan, QueueStudy, executions};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -105,8 +105,27 @@ fn columns<'py>(py: Python<'py>, ghosts: &[Ghost], models: usize) -> PyResult<Bo
     Ok(columns)
 }
 
+/// The executions that rows of single orders show; see `engine/_core.pyi`.
+#[pyfunction]
+fn order_executions<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray2<i64>>> {
+    let rows = from_array("rows", rows)?;
+    let readonly = rows
+        .try_readonly()
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let rows: &[Event] = crate::rows::records(readonly.as_slice()?);
+    let found = py.detach(|| executions(rows));
+    let table = found.iter().flat_map(|&(row, side, px_ticks, lots)| {
+        [row.cast_signed() as i64, side as i64, px_ticks, lots]
+    });
+    PyArray1::from_iter(py, table).reshape([found.len(), 4])
+}
+
 /// Adds this module's names.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("STUDY_NEVER", NEVER)?;
-    m.add_function(wrap_pyfunction!(queue_study, m)?)
+    m.add_function(wrap_pyfunction!(queue_study, m)?)?;
+    m.add_function(wrap_pyfunction!(order_executions, m)?)
 }

@@ -25,6 +25,23 @@ use crate::event::{Event, EventKind, Side};
 use crate::l3::OrderBook;
 use crate::ladder::Ladder;
 
+/// The executions of resting orders that rows of single orders show: index of the row, side and price
+/// of the order, lots.
+pub fn executions(rows: &[Event]) -> Vec<(usize, Side, i64, i64)> {
+    let mut book = OrderBook::new();
+    let mut found = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let resting = book.order(row.seq).filter(|order| !order.is_in_flight);
+        let lots = resting.map_or(0, |order| executed(&order, row));
+        if let Some(order) = resting.filter(|_| lots > 0) {
+            found.push((index, order.side, order.px_ticks, lots));
+        }
+        book.apply(row);
+        book.forget_changes();
+    }
+    found
+}
+
 /// A time that never came.
 pub const NEVER: i64 = i64::MIN;
 
@@ -187,7 +204,7 @@ impl QueueStudy {
 
     /// The next row, of single orders or a trade, in the order of time.
     pub fn take(&mut self, row: &Event) {
-        self.advance(row.venue_time_ns());
+        self.advance(row.venue_time_ns().max(self.now_ns));
         if row.kind == EventKind::Trade as u8 {
             self.publish();
             self.on_trade(row);
