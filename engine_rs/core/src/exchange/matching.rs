@@ -3,14 +3,24 @@
 
 use super::models::{is_within, opposite_best, other};
 use super::resting::{Hit, Resting};
-use super::waiting::WaitingOrders;
-use super::{Place, PriceBand, SelfTrade, SimExchange};
+use super::{Live, Place, PriceBand, SelfTrade, SimExchange};
 use crate::event::{Event, Side};
 use crate::ladder::Ladder;
 use crate::money::div_round;
-use crate::order::{Answer, NewOrder, OrderKind, RejectCode, Report, Role, TimeInForce};
+use crate::order::{Answer, NewOrder, OrderKind, RejectCode, Report, TimeInForce};
 
 const BAND_UNITS: i128 = 100_000_000;
+
+/// How an order comes to the matching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// From outside.
+    New,
+    /// Its trigger was reached.
+    Triggered,
+    /// Under the same id with another price or quantity.
+    Changed,
+}
 
 impl SimExchange {
     /// Fills the orders that the opposite best has reached.
@@ -97,8 +107,9 @@ impl SimExchange {
         (live.place == Place::Resting).then(|| live.leaves_lots())
     }
 
-    /// An order enters the book: `fresh` from outside, else triggered or replaced.
-    pub(super) fn enter(&mut self, id: u64, fresh: bool, ts_ns: i64, out: &mut Vec<Report>) {
+    /// An order enters the book.
+    pub(super) fn enter(&mut self, id: u64, arrival: Arrival, ts_ns: i64, out: &mut Vec<Report>) {
+        let fresh = arrival == Arrival::New;
         if let Err(code) = self.admit(id) {
             let answer = if fresh {
                 Answer::Rejected(code)
@@ -132,8 +143,20 @@ impl SimExchange {
             if reach_px == limit_px && !self.fill_model.rests_remainder() {
                 fill_at_limit(&request, leaves, &mut fills);
             }
+            if arrival == Arrival::Changed && !fills.is_empty() {
+                // The change is told before what it leads to.
+                let NewOrder {
+                    px_ticks, qty_lots, ..
+                } = request;
+                let answer = Answer::Accepted { px_ticks, qty_lots };
+                out.push(Report::new(id, ts_ns, answer));
+            }
             for (px, lots) in fills {
-                self.fill(id, px, lots, false, ts_ns, out);
+                // What a fill leads to may end an exit, or send it back to wait for its entry.
+                let acts = |live: &Live| live.place == Place::Entering;
+                if self.live.get(&id).is_some_and(acts) {
+                    self.fill(id, px, lots, false, ts_ns, out);
+                }
             }
         }
         let met_itself = reach_px != limit_px;
@@ -365,13 +388,6 @@ impl SimExchange {
         self.shrink_reducing(ts_ns, out);
     }
 
-    /// Whether an exit may get more to do, because its entry still lives.
-    fn may_grow(&self, request: &NewOrder) -> bool {
-        request
-            .link
-            .is_some_and(|link| link.role == Role::Exit && self.lists.exit_room(link).1)
-    }
-
     /// Takes what was filled off what a resting order shows; an iceberg shows its next slice, at the
     /// end of the queue.
     fn show_less(&mut self, id: u64, lots: i64) {
@@ -449,162 +465,7 @@ impl SimExchange {
             Place::Waiting => {
                 self.waiting.remove(id);
             }
-            Place::Held | Place::Entering => {}
-        }
-    }
-
-    /// Puts an order among those that wait for their trigger, and says so.
-    pub(super) fn wait(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
-        let watched = self.watched();
-        let Some(live) = self.live.get_mut(&id) else {
-            return;
-        };
-        live.place = Place::Waiting;
-        let request = live.request;
-        if let Some(trigger) = request.trigger {
-            self.waiting.insert(id, request.side, &trigger, &watched);
-        }
-        out.push(Report::new(id, ts_ns, waiting_answer(&request)));
-    }
-
-    /// Holds an exit until its entry is filled (further), and says so.
-    pub(super) fn hold(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
-        if let Some(live) = self.live.get_mut(&id) {
-            live.place = Place::Held;
-            out.push(Report::new(id, ts_ns, waiting_answer(&live.request)));
-        }
-    }
-
-    /// The trigger of an order is reached.
-    pub(super) fn trigger(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
-        let Some(live) = self.live.get_mut(&id) else {
-            return;
-        };
-        live.place = Place::Entering;
-        let link = live.request.link;
-        out.push(Report::new(id, ts_ns, Answer::Triggered));
-        let mut others = Vec::new();
-        if let Some(link) = link {
-            self.lists.on_triggered(id, link, &mut others);
-        }
-        self.settle_list(&others, ts_ns, out);
-        self.enter(id, false, ts_ns, out);
-    }
-
-    /// What the fill, trigger or end of an order means for others of its list.
-    fn settle_list(&mut self, others: &[u64], ts_ns: i64, out: &mut Vec<Report>) {
-        for &id in others {
-            let Some(link) = self.live.get(&id).and_then(|live| live.request.link) else {
-                continue;
-            };
-            if self.lists.is_over(link) {
-                let canceled = Answer::Canceled(Some(RejectCode::ListEnded));
-                self.end(id, canceled, ts_ns, out);
-            } else if link.role == Role::Exit {
-                self.adjust_exit(id, ts_ns, out);
-            }
-        }
-    }
-
-    /// Gives an exit the quantity that its entry has filled and no exit has closed.
-    pub(super) fn adjust_exit(&mut self, id: u64, ts_ns: i64, out: &mut Vec<Report>) {
-        let Some(live) = self.live.get(&id).copied() else {
-            return;
-        };
-        let Some(link) = live.request.link else {
-            return;
-        };
-        let (room, entry_lives) = self.lists.exit_room(link);
-        if room <= 0 {
-            if !entry_lives {
-                let canceled = Answer::Canceled(Some(RejectCode::ListEnded));
-                self.end(id, canceled, ts_ns, out);
-            } else if live.place != Place::Held {
-                self.leave_place(id);
-                self.hold(id, ts_ns, out);
-            }
-            return;
-        }
-        let qty_lots = live.filled_lots + room;
-        if qty_lots == live.request.qty_lots && live.place != Place::Held {
-            return;
-        }
-        if live.place == Place::Resting && qty_lots < live.request.qty_lots {
-            self.shrink(id, qty_lots, ts_ns, out);
-            return;
-        }
-        let request = NewOrder {
-            qty_lots,
-            ..live.request
-        };
-        if live.place == Place::Waiting {
-            self.set_request(id, request);
-            out.push(Report::new(id, ts_ns, waiting_answer(&request)));
-            return;
-        }
-        self.leave_place(id);
-        self.set_request(id, request);
-        let was_triggered = live.place == Place::Resting;
-        let Some(trigger) = request.trigger.filter(|_| !was_triggered) else {
-            if !was_triggered {
-                out.push(Report::new(id, ts_ns, Answer::Triggered));
-            }
-            self.enter(id, false, ts_ns, out);
-            return;
-        };
-        let now = WaitingOrders::would_trigger(request.side, &trigger, &self.watched());
-        self.wait(id, ts_ns, out);
-        if now == Some(true) && self.book.is_trusted() {
-            // The market is beyond the exit already: it acts at once.
-            self.waiting.remove(id);
-            self.trigger(id, ts_ns, out);
-        }
-    }
-
-    /// Lowers the quantity of a resting order, which keeps its place.
-    pub(super) fn shrink(&mut self, id: u64, qty_lots: i64, ts_ns: i64, out: &mut Vec<Report>) {
-        let Some(live) = self.live.get_mut(&id) else {
-            return;
-        };
-        live.request.qty_lots = qty_lots;
-        let live = *live;
-        let (side, key) = (live.request.side, live.key());
-        if let Some(resting) = self.side_mut(side).get_mut(key, id) {
-            resting.shown_lots = resting.shown_lots.min(live.leaves_lots());
-        }
-        let px_ticks = live.request.px_ticks;
-        let answer = Answer::Accepted { px_ticks, qty_lots };
-        out.push(Report::new(id, ts_ns, answer));
-    }
-
-    /// Lots by which an order of this side can make the position smaller.
-    fn reducible_lots(&self, side: Side) -> i64 {
-        let lots = self.position_lots;
-        (if side == Side::Bid { -lots } else { lots }).max(0)
-    }
-
-    /// Cuts resting reduce-only orders to the position; one without any left expires.
-    pub(super) fn shrink_reducing(&mut self, ts_ns: i64, out: &mut Vec<Report>) {
-        if self.reducing == 0 {
-            return;
-        }
-        let reducing: Vec<u64> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.request.reduce_only && live.place == Place::Resting)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in reducing {
-            let Some(live) = self.live.get(&id).copied() else {
-                continue;
-            };
-            let room = self.reducible_lots(live.request.side);
-            if room == 0 {
-                let expired = Answer::Expired(Some(RejectCode::ReduceOnly));
-                self.end(id, expired, ts_ns, out);
-            } else if room < live.leaves_lots() {
-                self.shrink(id, live.filled_lots + room, ts_ns, out);
-            }
+            Place::Held | Place::Entering | Place::Triggered => {}
         }
     }
 }
@@ -628,13 +489,6 @@ fn fill_at_limit(request: &NewOrder, leaves_lots: i64, fills: &mut Vec<(i64, i64
         Some((px, lots)) if *px == request.px_ticks => *lots += rest,
         _ if rest > 0 => fills.push((request.px_ticks, rest)),
         _ => {}
-    }
-}
-
-pub(super) fn waiting_answer(request: &NewOrder) -> Answer {
-    Answer::Waiting {
-        px_ticks: request.trigger.map_or(0, |trigger| trigger.px_ticks),
-        qty_lots: request.qty_lots,
     }
 }
 

@@ -3,7 +3,8 @@
 //! It replays the venue's book and trades and holds our orders beside them; our orders leave no
 //! trace in the venue's book. How much is filled is the [`FillModel`]'s to say, when an order at a
 //! price is reached the [`QueueModel`]'s, or, where the venue's orders are known one by one, that of
-//! [`L3Queue`]. This file takes events and requests in; `matching.rs` enters, fills and ends orders.
+//! [`L3Queue`]. This file takes events and requests in; `matching.rs` enters, fills and ends orders,
+//! `dependents.rs` follows up on others that this concerns.
 //!
 //! Invariants: every live order is in exactly one place (resting, waiting for its trigger, or held
 //! for the entry of its bracket); the order of answers is that of price, then arrival, and within
@@ -15,6 +16,7 @@
 //! sees the queue as if the others were not there.
 
 mod by_orders;
+mod dependents;
 mod l3_queue;
 mod lists;
 mod matching;
@@ -33,6 +35,7 @@ use crate::event::{Event, Side};
 use crate::ladder::Ladder;
 use crate::order::{Answer, Change, Command, NewOrder, RejectCode, Report, Role};
 use lists::Lists;
+use matching::Arrival;
 use models::{FillModel, QueueModel};
 use resting::{Hit, RestingSide};
 use waiting::{WaitingOrders, Watched};
@@ -78,6 +81,8 @@ enum Place {
     Waiting,
     /// An exit without anything to close yet.
     Held,
+    /// Its trigger is reached, and its turn is to come.
+    Triggered,
     /// On its way through the matching.
     Entering,
 }
@@ -299,7 +304,7 @@ impl SimExchange {
             return;
         }
         let Some(trigger) = request.trigger else {
-            self.enter(id, true, ts_ns, out);
+            self.enter(id, Arrival::New, ts_ns, out);
             return;
         };
         let watched = self.watched();
@@ -339,7 +344,7 @@ impl SimExchange {
             } else if self.book.is_trusted() {
                 self.leave_place(id);
                 self.set_request(id, request);
-                self.enter(id, false, ts_ns, out);
+                self.enter(id, Arrival::Changed, ts_ns, out);
                 None
             } else {
                 Some(RejectCode::BookSuspect)
@@ -375,7 +380,7 @@ impl SimExchange {
             }
         }
         self.set_request(id, request);
-        out.push(Report::new(id, ts_ns, matching::waiting_answer(&request)));
+        out.push(Report::new(id, ts_ns, dependents::waiting_answer(&request)));
         None
     }
 
@@ -400,13 +405,13 @@ impl SimExchange {
         self.waiting.take_triggered(&watched, &mut triggered);
         for id in &triggered {
             if let Some(live) = self.live.get_mut(id) {
-                live.place = Place::Entering;
+                live.place = Place::Triggered;
             }
         }
         for id in triggered {
             // What happened to an earlier one may have ended this one or sent it back to wait.
-            let entering = |live: &Live| live.place == Place::Entering;
-            if self.live.get(&id).is_some_and(entering) {
+            let is_next = |live: &Live| live.place == Place::Triggered;
+            if self.live.get(&id).is_some_and(is_next) {
                 self.trigger(id, ts_ns, out);
             }
         }
@@ -431,5 +436,11 @@ fn refuse_request(id: u64, code: RejectCode, ts_ns: i64, out: &mut Vec<Report>) 
     out.push(Report::new(id, ts_ns, Answer::RequestRejected(code)));
 }
 
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod order_tests;
+#[cfg(test)]
+mod test_venue;
 #[cfg(test)]
 mod tests;

@@ -172,6 +172,11 @@ impl Market {
         (notional < minimum && !request.reduce_only).then_some(RejectCode::NotionalTooSmall)
     }
 
+    /// The position at the exchange, in signed lots: what is known of it arrives with the answers.
+    pub fn position_at_exchange_lots(&self) -> i64 {
+        self.exchange.position_lots()
+    }
+
     /// Profit of the position: realized and unrealized, less fees, with funding and the like.
     pub fn net(&mut self) -> Option<Money> {
         let mark = self.mark_px_x2();

@@ -412,8 +412,14 @@ impl Kernel {
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
                 Due::Answer(market) => self.on_answer(market, time)?,
-                Due::Expiry(market) => self.on_expiry(market),
-                Due::Request(market) => self.on_request(market),
+                Due::Expiry(market) => {
+                    self.pass_unseen(time);
+                    self.on_expiry(market);
+                }
+                Due::Request(market) => {
+                    self.pass_unseen(time);
+                    self.on_request(market);
+                }
                 Due::Timer => self.on_timer(time),
                 Due::Nothing => self.end(),
             }
@@ -491,6 +497,13 @@ impl Kernel {
             }
         }
         (time, due)
+    }
+
+    /// The exchange, where it runs by what is received, acts at a time of our clock.
+    fn pass_unseen(&mut self, time: i64) {
+        if self.causal_responses {
+            self.now_ns = time;
+        }
     }
 
     /// Whether the strategy begins with the row received at `time`.

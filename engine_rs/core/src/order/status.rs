@@ -100,9 +100,15 @@ mod tests {
     use super::*;
     use crate::order::RejectCode;
 
-    /// The table of [`Status`], read from its own documentation, equals [`Status::after`].
+    /// The tables of [`Status`] and of `docs/exchange.md` equal [`Status::after`].
     #[test]
-    fn the_documented_table_is_the_code() {
+    fn the_documented_tables_are_the_code() {
+        let written = include_str!("status.rs").replace("/// |", "|");
+        check(&written);
+        check(include_str!("../../../../docs/exchange.md"));
+    }
+
+    fn check(text: &str) {
         let fill = |complete| Answer::Filled {
             px_ticks: 1,
             qty_lots: 1,
@@ -121,10 +127,11 @@ mod tests {
             Answer::Rejected(RejectCode::BookSuspect),
         ];
         let mut checked = 0;
-        for line in include_str!("status.rs").lines() {
-            let Some(row) = line.strip_prefix("/// | ") else {
-                continue;
-            };
+        let rows = text
+            .lines()
+            .skip_while(|line| !line.starts_with("| from \\ answer"))
+            .map_while(|line| line.strip_prefix("| "));
+        for row in rows {
             let cells: Vec<&str> = row.trim_end_matches(" |").split(" | ").collect();
             for from in cells[0].split(", ") {
                 let named = |name: &str| {
