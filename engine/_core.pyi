@@ -585,8 +585,8 @@ def queue_study(
     """
 
 def order_executions(rows: _Rows) -> npt.NDArray[np.int64]:
-    """Executions of resting orders that rows of single orders show, `(executions, 4)`: index of the
-    row, side and price of the order in ticks, lots."""
+    """Executions of resting orders that rows of single orders show, `(executions, 5)`: index of the
+    row, side and price of the order in ticks, lots, lots that stood before it in its queue."""
 
 # The order-by-order book; used through `engine.importers.bitstamp`.
 @final

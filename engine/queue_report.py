@@ -28,8 +28,9 @@ def _lines(study: QueueStudy) -> Iterator[str]:
     yield (
         f"{study.instrument} ({study.provenance}): {study.order_rows:,} rows of single orders,"
         f" {study.trades:,} trades, {study.trades_matched:,} of them the execution of an order that"
-        f" the feed shows. Orders that join, and those ahead of an executed one, stay"
-        f" {study.lifetime_s:g} s; times within {SAME_NS // 1_000_000} ms are the same moment."
+        f" the feed shows. Of {study.executions:,} executions of resting orders {study.at_front:,}"
+        f" were at the very front of their queue. Orders that join, and those ahead of an executed"
+        f" one, stay {study.lifetime_s:g} s; times within {SAME_NS // 1_000_000} ms are the same moment."
     )
     yield ""
     yield from _fates(study)
@@ -141,7 +142,10 @@ def draw(study: QueueStudy, path: str | Path) -> None:
         grid = figure.add_gridspec(2, 2, width_ratios=(1.1, 1))
         _draw_places(figure.add_subplot(grid[:, 0]), study)
         for row, feed in enumerate(FEEDS):
-            _draw_fills(figure.add_subplot(grid[row, 1]), study, feed)
+            axes = figure.add_subplot(grid[row, 1])
+            _draw_fills(axes, study, feed)
+        # One legend for both, below them: bars reach everywhere else.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, fontsize=9)
         note = "" if study.provenance == "recorded" else f" ({study.provenance} data, no market)"
         figure.suptitle(f"Queue models against the truth: {study.instrument}{note}")
         figure.savefig(path, metadata={"Software": None})
@@ -180,4 +184,3 @@ def _draw_fills(axes: Any, study: QueueStudy, feed: str) -> None:
     axes.set_title(f"{study.joined:,} orders that joined: wrong fills, {feed}")
     axes.set_xlabel("orders")
     axes.grid(alpha=0.3, axis="x")
-    axes.legend(fontsize=9)

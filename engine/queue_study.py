@@ -123,13 +123,17 @@ class Fates:
 
 @dataclass(frozen=True)
 class QueueStudy:
-    """All that was found. `outcomes` is by (feed, population), `places` by feed."""
+    """All that was found. `outcomes` is by (feed, population), `places` by feed; of `executions` of
+    resting orders `at_front` had nothing ahead in their queue.
+    """
 
     instrument: str
     provenance: str
     order_rows: int
     trades: int
     trades_matched: int
+    executions: int
+    at_front: int
     lifetime_s: float
     joined: int
     fates: dict[str, Fates]
@@ -197,7 +201,8 @@ def _run(
     begin_ns = int(_times(depth[:1])[0])
     end_ns = int(_times(orders[-1:])[0])
     plans = _plans(seed, joined, begin_ns, end_ns)
-    first, matched = _trades_first(orders, trades)
+    executions = _core.order_executions(orders)
+    first, matched = _trades_first(orders, trades, executions)
     tapes = {"trades first": first, "as sent": _as_sent(orders, trades)}
     fates, outcomes, places = {}, {}, {}
     for feed in FEEDS:
@@ -226,6 +231,8 @@ def _run(
         order_rows=len(orders),
         trades=len(trades),
         trades_matched=matched,
+        executions=len(executions),
+        at_front=int((executions[:, 4] == 0).sum()),
         lifetime_s=lifetime_ns / 1e9,
         joined=joined,
         fates=fates,
@@ -268,13 +275,15 @@ def _as_sent(orders: Events, trades: Events) -> Events:
     return rows[np.argsort(_times(rows), kind="stable")]
 
 
-def _trades_first(orders: Events, trades: Events) -> tuple[Events, int]:
+def _trades_first(
+    orders: Events, trades: Events, executions: npt.NDArray[np.int64]
+) -> tuple[Events, int]:
     """Both streams with each trade directly before the order's row that shows its execution, and
     for how many trades there is one: of the same price and size, within two seconds.
     """
     times = _times(orders)
     executed: dict[tuple[int, int, int], deque[int]] = defaultdict(deque)
-    for row, side, px, lots in _core.order_executions(orders).tolist():
+    for row, side, px, lots, _ in executions.tolist():
         executed[side, px, lots].append(row)
     moved = trades.copy()
     places = np.empty(len(trades))

@@ -117,10 +117,11 @@ fn order_executions<'py>(
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let rows: &[Event] = crate::rows::records(readonly.as_slice()?);
     let found = py.detach(|| executions(rows));
-    let table = found.iter().flat_map(|&(row, side, px_ticks, lots)| {
-        [row.cast_signed() as i64, side as i64, px_ticks, lots]
+    let table = found.iter().flat_map(|found| {
+        let (row, side) = (found.row.cast_signed() as i64, found.side as i64);
+        [row, side, found.px_ticks, found.qty_lots, found.ahead_lots]
     });
-    PyArray1::from_iter(py, table).reshape([found.len(), 4])
+    PyArray1::from_iter(py, table).reshape([found.len(), 5])
 }
 
 /// Adds this module's names.

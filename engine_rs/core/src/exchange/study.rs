@@ -25,16 +25,36 @@ use crate::event::{Event, EventKind, Side};
 use crate::l3::OrderBook;
 use crate::ladder::Ladder;
 
-/// The executions of resting orders that rows of single orders show: index of the row, side and price
-/// of the order, lots.
-pub fn executions(rows: &[Event]) -> Vec<(usize, Side, i64, i64)> {
+/// An execution of a resting order that a row of single orders shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// Index of the row.
+    pub row: usize,
+    /// Side of the order.
+    pub side: Side,
+    /// Price of the order in ticks.
+    pub px_ticks: i64,
+    /// Lots executed.
+    pub qty_lots: i64,
+    /// Lots that stood before it in its queue.
+    pub ahead_lots: i64,
+}
+
+/// The executions of resting orders that rows of single orders show.
+pub fn executions(rows: &[Event]) -> Vec<Execution> {
     let mut book = OrderBook::new();
     let mut found = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let resting = book.order(row.seq).filter(|order| !order.is_in_flight);
-        let lots = resting.map_or(0, |order| executed(&order, row));
-        if let Some(order) = resting.filter(|_| lots > 0) {
-            found.push((index, order.side, order.px_ticks, lots));
+        let qty_lots = resting.map_or(0, |order| executed(&order, row));
+        if let Some(order) = resting.filter(|_| qty_lots > 0) {
+            found.push(Execution {
+                row: index,
+                side: order.side,
+                px_ticks: order.px_ticks,
+                qty_lots,
+                ahead_lots: book.ahead(order.id).unwrap_or(0),
+            });
         }
         book.apply(row);
         book.forget_changes();
@@ -443,5 +463,138 @@ impl QueueStudy {
             self.by_order.remove(&id);
         }
         Some(live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind::{OrderAdd, OrderChange, OrderDelete, OrderRest, Trade};
+    use crate::exchange::models::RiskAverseQueue;
+
+    const BEGIN: i64 = 10;
+    const LIFETIME: i64 = 100;
+
+    fn row(ts: i64, kind: EventKind, id: u64, side: Side, px_ticks: i64, qty_lots: i64) -> Event {
+        Event {
+            ts_event_ns: ts,
+            px_ticks,
+            qty_lots,
+            ..crate::event::tests::row(kind, side, px_ticks, qty_lots, id)
+        }
+    }
+
+    fn bid(ts: i64, kind: EventKind, id: u64, qty_lots: i64) -> Event {
+        row(ts, kind, id, Side::Bid, 99, qty_lots)
+    }
+
+    /// The ghosts of rows, in the order in which they joined.
+    fn ghosts(plans: &[Plan], rows: &[Event]) -> Vec<Ghost> {
+        let models: Vec<Box<dyn QueueModel>> = vec![Box::new(RiskAverseQueue)];
+        let mut study = QueueStudy::new(models, BEGIN, LIFETIME, plans.to_vec());
+        for row in rows {
+            study.take(row);
+        }
+        let mut ghosts = study.finish();
+        ghosts.sort_by_key(|ghost| (ghost.joined_ns, ghost.order));
+        ghosts
+    }
+
+    fn times(ghost: &Ghost) -> (i64, i64, i64) {
+        (ghost.fate_ns, ghost.truth_ns, ghost.models_ns[0])
+    }
+
+    #[test]
+    fn a_ghost_shares_the_fate_of_the_order_behind_it() {
+        // Order 1 is older than the study, order 2 is executed once 1 is, order 3 is withdrawn.
+        let rows = [
+            bid(5, OrderAdd, 1, 4),
+            bid(10, OrderAdd, 2, 3),
+            bid(11, OrderAdd, 3, 2),
+            bid(20, OrderDelete, 1, 4),
+            row(30, Trade, 0, Side::Ask, 99, 1),
+            bid(30, OrderChange, 2, 2),
+            bid(40, OrderDelete, 3, 2),
+            row(60, Trade, 0, Side::Ask, 99, 2),
+            bid(60, OrderDelete, 2, 0),
+            bid(500, OrderAdd, 9, 1),
+        ];
+        let found = ghosts(&[], &rows);
+        assert_eq!(found.len(), 3);
+        let (second, third) = (&found[0], &found[1]);
+        assert_eq!((second.order, second.ahead_lots), (Some(2), 4));
+        // Risk-averse: 4 ahead, the level shrinks to 5 with the cancel; trades of 1 and 2 end short.
+        assert_eq!(times(second), (30, 30, NEVER));
+        assert_eq!((second.end, second.ended_ns), (End::Expired, 30 + LIFETIME));
+        assert!(second.truth_in_queue);
+        assert_eq!((third.order, third.ahead_lots), (Some(3), 7));
+        assert_eq!(times(third), (NEVER, NEVER, NEVER));
+        assert_eq!((third.end, third.ended_ns), (End::Withdrawn, 40));
+        assert_eq!(third.truth_ahead_lots, 2);
+        assert!(
+            (third.models_ahead_lots[0] - 4.0).abs() < 1e-9,
+            "at most the level"
+        );
+        assert_eq!(found[2].end, End::Open);
+    }
+
+    #[test]
+    fn a_price_that_moves_fills_everybody() {
+        let rows = [
+            bid(5, OrderAdd, 1, 4),
+            bid(10, OrderAdd, 2, 3),
+            row(20, Trade, 0, Side::Ask, 98, 1),
+            row(30, OrderAdd, 3, Side::Ask, 105, 1),
+            row(30, OrderAdd, 4, Side::Ask, 104, 1),
+            row(40, Trade, 0, Side::Bid, 106, 1),
+        ];
+        let found = ghosts(&[], &rows);
+        for (ghost, ts_ns) in found.iter().zip([20, 40, 40]) {
+            assert_eq!(times(ghost), (NEVER, ts_ns, ts_ns));
+            assert!(!ghost.truth_in_queue && !ghost.models_in_queue[0]);
+        }
+    }
+
+    #[test]
+    fn planned_ghosts_join_a_level_and_stay_for_their_time() {
+        let plan = |ts_ns, level| Plan {
+            ts_ns,
+            side: Side::Bid,
+            level,
+        };
+        let rows = [
+            bid(5, OrderAdd, 1, 4),
+            row(6, OrderAdd, 2, Side::Bid, 98, 7),
+            bid(50, OrderDelete, 1, 0),
+            bid(300, OrderAdd, 3, 1),
+        ];
+        let found = ghosts(&[plan(20, 0), plan(20, 1), plan(21, 2)], &rows);
+        let planned: Vec<_> = found.iter().filter(|ghost| ghost.order.is_none()).collect();
+        let places: Vec<_> = planned.iter().map(|g| (g.px_ticks, g.ahead_lots)).collect();
+        assert_eq!(places, [(99, 4), (98, 7)], "there is no third level");
+        for ghost in planned {
+            assert_eq!((ghost.end, ghost.ended_ns), (End::Expired, 20 + LIFETIME));
+            assert_eq!(times(ghost), (NEVER, NEVER, NEVER), "what was ahead traded");
+        }
+    }
+
+    #[test]
+    fn takers_have_a_ghost_once_they_rest() {
+        let rows = [
+            row(5, OrderAdd, 1, Side::Ask, 99, 4),
+            bid(10, OrderAdd, 2, 6),
+            row(11, OrderDelete, 1, Side::Ask, 99, 0),
+            bid(11, OrderChange, 2, 2),
+            bid(12, OrderRest, 2, 0),
+            bid(20, OrderDelete, 2, 0),
+        ];
+        let found = ghosts(&[], &rows);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].joined_ns, found[0].fate_ns), (12, 20));
+        let shown: Vec<_> = executions(&rows)
+            .iter()
+            .map(|found| (found.row, found.side, found.qty_lots, found.ahead_lots))
+            .collect();
+        assert_eq!(shown, [(2, Side::Ask, 4, 0), (5, Side::Bid, 2, 0)]);
     }
 }
