@@ -18,6 +18,7 @@ mod models;
 mod numbers;
 mod ordering;
 mod records;
+mod risk;
 mod rows;
 mod study;
 mod tables;
@@ -44,6 +45,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     flow::register(m)?;
     flow_replay::register(m)?;
     importing::register(m)?;
+    risk::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
     m.add_class::<book::Book>()?;
@@ -52,6 +54,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Bar>()?;
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
+    m.add_class::<records::RiskEvent>()?;
     l3::register(m)?;
     study::register(m)?;
     Ok(())

@@ -253,10 +253,14 @@ impl Order {
             Answer::Accepted { px_ticks, qty_lots } => {
                 (self.request.px_ticks, self.request.qty_lots) = (px_ticks, qty_lots);
             }
-            Answer::Waiting { px_ticks, qty_lots } => {
-                self.request.qty_lots = qty_lots;
+            Answer::Waiting {
+                trigger_px_ticks,
+                px_ticks,
+                qty_lots,
+            } => {
+                (self.request.px_ticks, self.request.qty_lots) = (px_ticks, qty_lots);
                 if let Some(trigger) = &mut self.request.trigger {
-                    trigger.px_ticks = px_ticks;
+                    trigger.px_ticks = trigger_px_ticks;
                 }
             }
             Answer::Triggered => {}
@@ -318,7 +322,9 @@ pub enum Answer {
     },
     /// The order waits for its trigger, or for the entry of its bracket.
     Waiting {
-        /// Trigger price in ticks; 0 where there is none yet.
+        /// Trigger price in ticks; 0 where there is none.
+        trigger_px_ticks: i64,
+        /// Limit price in ticks; 0 where it becomes a market order.
         px_ticks: i64,
         /// Total quantity in lots.
         qty_lots: i64,
