@@ -282,6 +282,11 @@ def _load_class(target: str, name: str, base: type) -> Any:
     return cls
 
 
+def stream_kinds(exchange: ExchangeConfig) -> list[str]:
+    """The kinds of data that a run of this exchange reads."""
+    return [*STREAM_KINDS, *(("orders",) if exchange.queue == BY_ORDERS else ())]
+
+
 class _Feeds:
     """The catalog's streams for a run, read ahead on a thread each."""
 
@@ -299,10 +304,9 @@ class _Feeds:
         self.catalog = Catalog(config.catalog)
         self.ids = [instrument.id for instrument in instruments]
         self.provenance = _provenance(self.catalog, self.ids, config.catalog)
-        self.kinds = [*STREAM_KINDS]
-        if config.exchange.queue == BY_ORDERS:
+        self.kinds = stream_kinds(config.exchange)
+        if "orders" in self.kinds:
             _check_orders(self.catalog, self.ids, config.catalog)
-            self.kinds.append("orders")
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
         for instrument in self.ids:

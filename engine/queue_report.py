@@ -30,7 +30,8 @@ def _lines(study: QueueStudy) -> Iterator[str]:
         f" {study.trades:,} trades, {study.trades_matched:,} of them the execution of an order that"
         f" the feed shows. Of {study.executions:,} executions of resting orders {study.at_front:,}"
         f" were at the very front of their queue. Orders that join, and those ahead of an executed"
-        f" one, stay {study.lifetime_s:g} s; times within {SAME_NS // 1_000_000} ms are the same moment."
+        f" one, stay {study.lifetime_s:g} s; times within {SAME_NS // 1_000_000} ms are the same"
+        " moment."
     )
     yield ""
     yield from _fates(study)

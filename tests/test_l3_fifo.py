@@ -107,7 +107,7 @@ def test_a_catalog_without_orders_is_refused(tmp_path: Path) -> None:
 
 class BuyAtStart(Strategy):
     def on_start(self) -> None:
-        self.buy(LINEAR.id, "0.002", limit="99.9")
+        self.buy(LINEAR.id, "0.1", limit="99.9")
 
 
 def test_feeds_by_hand() -> None:
