@@ -91,8 +91,30 @@ class TestnetKeys:
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     seed: int = _key(7, "same seed, same bytes")
     duration_s: float = _key(900.0, "simulated seconds")
+    orders: bool = _key(False, "orders one by one as well, for exchange.queue=l3_fifo")
     replace: bool = _key(False, "replace testnet data made with other settings")
     output: str = _key("text", "text or json")
+
+
+@dataclass
+class QueuesKeys:
+    """Keys of `cobalt queues`."""
+
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    instrument: str = _key("", "id of an instrument with single orders")
+    path: list[str] = field(
+        default_factory=list, metadata={"help": "recordings to read instead of the catalog"}
+    )
+    format: str = _key("bitstamp_l3", "format of the recordings")
+    models: list[str] = field(
+        default_factory=list,
+        metadata={"help": "exchange.queue models, NAME or NAME:POWER; none: all of them"},
+    )
+    joined: int = _key(10_000, "orders that join at times drawn from the seed")
+    lifetime: str = _key("10m", "how long they stay")
+    seed: int = _key(7, "seed of their times")
+    picture: str | None = _key(None, "PNG file to write")
+    output: str = _key("text", "text (Markdown) or json")
 
 
 @dataclass
@@ -287,7 +309,11 @@ def _testnet(arguments: Sequence[str]) -> int:
 
     try:
         report = generate(
-            keys.catalog, seed=keys.seed, duration_s=keys.duration_s, replace=keys.replace
+            keys.catalog,
+            seed=keys.seed,
+            duration_s=keys.duration_s,
+            orders=keys.orders,
+            replace=keys.replace,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -295,6 +321,35 @@ def _testnet(arguments: Sequence[str]) -> int:
         _print_json(dataclasses.asdict(report))
     else:
         print(report)
+    return 0
+
+
+def _queues(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(QueuesKeys, arguments)
+    as_json = _is_json(keys.output)
+    if not keys.instrument:
+        raise ConfigError("instrument: an id is needed, such as instrument=BTCUSD.BITSTAMP")
+    from engine import queue_report, queue_study
+
+    try:
+        study = queue_study.run(
+            keys.catalog,
+            keys.instrument,
+            recordings=keys.path,
+            format=keys.format,
+            models=keys.models or queue_study.MODELS,
+            joined=keys.joined,
+            lifetime=keys.lifetime,
+            seed=keys.seed,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if keys.picture is not None:
+        queue_report.draw(study, keys.picture)
+    if as_json:
+        _print_json(study.to_dict())
+    else:
+        print(queue_report.markdown(study))
     return 0
 
 
@@ -434,6 +489,16 @@ COMMANDS = {
             " latency.order_entry_ns=1000000,10000000",
         ),
         _backtest,
+    ),
+    "queues": Command(
+        "hold the queue models against the truth, on data with single orders",
+        QueuesKeys,
+        (
+            "cobalt queues path=btcusd_20150501.log.xz instrument=BTCUSD.BITSTAMP",
+            "cobalt queues instrument=BTCUSDT-PERP.TESTNETA models=[risk_averse,power_prob:3]"
+            " picture=queues.png",
+        ),
+        _queues,
     ),
     "check": Command(
         "does a strategy know the future, does its start matter, what do results hinge on",
