@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from engine import _core
 from engine.exporters.nautilus import nautilus_instrument
 from engine.peers.order_types import Bracket, Cancel, Fate, Fill, Modify, New, Oco, placed
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "available", "run_commands"]
 
-_SNAPSHOT, _BID = 2, 1
+_SNAPSHOT = 2
+_BID, _ASK = 1, 2
 _BALANCE = 1_000_000_000
 
 
@@ -120,58 +122,64 @@ def run_commands(
 
 
 def _data(depth: NDArray[np.void], trades: NDArray[np.void], definition: Any) -> Iterator[Any]:
-    """Batches of deltas and trades by the venue's clock."""
+    """Batches of deltas and trades by the venue's clock.
+
+    A message without a level becomes a status of the instrument, with which time passes and nothing
+    else.
+    """
+    # Stable: depth before trades of the same instant, each stream in its own order.
+    both = itertools.chain(_messages(depth, definition), _ticks(trades, definition))
+    for _, data in sorted(both, key=lambda pair: pair[0]):
+        yield data
+
+
+def _messages(depth: NDArray[np.void], definition: Any) -> Iterator[tuple[int, Any]]:
     from nautilus_trader.model.data import (
         BookOrder,
+        InstrumentStatus,
         OrderBookDelta,
         OrderBookDeltas,
-        TradeTick,
     )
-    from nautilus_trader.model.enums import AggressorSide, BookAction, OrderSide
+    from nautilus_trader.model.enums import BookAction, MarketStatusAction, OrderSide
+
+    price, quantity = _units(definition)
+    sides = {_BID: OrderSide.BUY, _ASK: OrderSide.SELL}
+    columns = ("ts_event_ns", "kind", "side", "px_ticks", "qty_lots", "flags")
+    message: list[Any] = []
+    for ts_ns, kind, side, px, qty, flags in zip(
+        *(depth[name].tolist() for name in columns), strict=True
+    ):
+        is_snapshot = kind == _SNAPSHOT
+        if is_snapshot and flags & _core.FLAG_FIRST:
+            message.append(OrderBookDelta.clear(definition.id, 0, ts_ns, ts_ns))
+        if side:
+            set_to = BookAction.ADD if is_snapshot else BookAction.UPDATE
+            action = set_to if qty else BookAction.DELETE
+            level = BookOrder(sides[side], price(px), quantity(qty), 0)
+            message.append(OrderBookDelta(definition.id, action, level, 0, 0, ts_ns, ts_ns))
+        if flags & _core.FLAG_LAST:
+            yield (
+                ts_ns,
+                OrderBookDeltas(definition.id, message)
+                if message
+                else InstrumentStatus(definition.id, MarketStatusAction.NONE, ts_ns, ts_ns),
+            )
+            message = []
+
+
+def _ticks(trades: NDArray[np.void], definition: Any) -> Iterator[tuple[int, Any]]:
+    from nautilus_trader.model.data import TradeTick
+    from nautilus_trader.model.enums import AggressorSide
     from nautilus_trader.model.identifiers import TradeId
 
     price, quantity = _units(definition)
-    sides = {_BID: OrderSide.BUY, 2: OrderSide.SELL}
-    aggressors = {0: AggressorSide.NO_AGGRESSOR, 1: AggressorSide.BUYER, 2: AggressorSide.SELLER}
-
-    def deltas() -> Iterator[tuple[int, Any]]:
-        columns = ("ts_event_ns", "kind", "side", "px_ticks", "qty_lots", "flags")
-        rows = zip(*(depth[name].tolist() for name in columns), strict=True)
-        message: list[Any] = []
-        for ts_ns, kind, side, px, qty, flags in rows:
-            is_snapshot = kind == _SNAPSHOT
-            if is_snapshot and flags & 1:
-                message.append(OrderBookDelta.clear(definition.id, 0, ts_ns, ts_ns))
-            if side:
-                set_to = BookAction.ADD if is_snapshot else BookAction.UPDATE
-                action = set_to if qty else BookAction.DELETE
-                level = BookOrder(sides[side], price(px), quantity(qty), 0)
-                message.append(OrderBookDelta(definition.id, action, level, 0, 0, ts_ns, ts_ns))
-            if flags & 2 and message:
-                yield ts_ns, OrderBookDeltas(definition.id, message)
-                message = []
-
-    def ticks() -> Iterator[tuple[int, Any]]:
-        columns = ("ts_event_ns", "side", "px_ticks", "qty_lots")
-        rows = zip(*(trades[name].tolist() for name in columns), strict=True)
-        for at, (ts_ns, side, px, qty) in enumerate(rows):
-            trade_id = TradeId(str(at))
-            yield (
-                ts_ns,
-                TradeTick(
-                    definition.id,
-                    price(px),
-                    quantity(qty),
-                    aggressors[side],
-                    trade_id,
-                    ts_ns,
-                    ts_ns,
-                ),
-            )
-
-    # Stable: depth before trades of the same instant, each stream in its own order.
-    for _, data in sorted(itertools.chain(deltas(), ticks()), key=lambda pair: pair[0]):
-        yield data
+    aggressors = {_BID: AggressorSide.BUYER, _ASK: AggressorSide.SELLER}
+    columns = ("ts_event_ns", "side", "px_ticks", "qty_lots")
+    rows = zip(*(trades[name].tolist() for name in columns), strict=True)
+    for at, (ts_ns, side, px, qty) in enumerate(rows):
+        aggressor = aggressors.get(side, AggressorSide.NO_AGGRESSOR)
+        tick = (definition.id, price(px), quantity(qty), aggressor, TradeId(str(at)), ts_ns, ts_ns)
+        yield ts_ns, TradeTick(*tick)
 
 
 def _units(definition: Any) -> tuple[Any, Any]:
