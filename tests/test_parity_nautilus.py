@@ -11,14 +11,14 @@ import pytest
 from engine.peers import nautilus as peer
 from engine.peers.order_types import New
 from tests.market import LINEAR
-from tests.parity.order_cases import CASES, Case, told
+from tests.oracles import order_replay
+from tests.parity.case import Case, told
+from tests.parity.order_cases import CASES
 
 needs_nautilus = pytest.mark.skipif(
     not peer.available(),
     reason="nautilus_trader is not installed: pip install 'cobalt[nautilus]'",
 )
-
-ended_by_name = {"canceled": "expired"}
 
 
 def by_their_names(case: Case) -> dict[int, tuple]:
@@ -31,6 +31,14 @@ def by_their_names(case: Case) -> dict[int, tuple]:
         is_immediate = order_id in orders and orders[order_id].tif in ("IOC", "FOK")
         out[order_id] = ("canceled" if is_immediate and status == "expired" else status, fills)
     return out
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_plain_exchange(case: Case) -> None:
+    found = order_replay.run(
+        case.depth(), case.trade_rows(), case.commands, order_entry_ns=case.latency_ns
+    )
+    assert {order_id: told(fate) for order_id, fate in found.fates.items()} == case.expected
 
 
 @needs_nautilus
