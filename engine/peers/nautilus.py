@@ -8,6 +8,7 @@ answers; fees are zero and the account is large.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 from dataclasses import dataclass
@@ -80,7 +81,9 @@ def run_commands(
     if times != sorted(times):
         raise ValueError("commands: expected ascending times")
     setup = exchange or Exchange()
-    definition = nautilus_instrument(instrument, {}, 0)
+    # Without fees there is no margin either, which its account would lock, below 0 at times.
+    free = dataclasses.replace(instrument, maker_fee="0", taker_fee="0")
+    definition = nautilus_instrument(free, {}, 0)
     engine = BacktestEngine(
         BacktestEngineConfig(
             trader_id=TraderId("COBALT-001"),

@@ -37,13 +37,14 @@ def run(
     order_entry_ns: int = 0,
     fill: FillModel = "walk",
     position: int = 0,
+    exchange: Exchange | None = None,
 ) -> Outcome:
-    """Plays rows and commands to the end of the rows.
+    """Plays rows and commands to the end of the rows, on an exchange of another kind if given.
 
     At one instant: the venue's data (depth before trades, after receive time), orders that expire,
     then requests that arrive.
     """
-    exchange = Exchange(fill, position)
+    exchange = Exchange(fill, position) if exchange is None else exchange
     arrivals = deque((command.ts_ns + order_entry_ns, command) for command in commands)
 
     def until(ts_ns: int) -> None:

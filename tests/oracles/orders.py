@@ -125,11 +125,13 @@ class Exchange:
         self.position = position
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
+        self.best: dict[bool, int | None] = {True: None, False: None}
         self.taken: dict[tuple[bool, int], int] = {}
         self.trusted = False
         self.seq: int | None = None
         self.last: int | None = None
         self.orders: dict[int, Order] = {}
+        self.live: dict[int, Order] = {}
         self.answers: list[tuple[int, int, str, int, str]] = []
         self._order_of_time = 0
         self._ts_ns = 0
@@ -144,13 +146,15 @@ class Exchange:
                 if kind == SNAPSHOT:
                     self.bids.clear()
                     self.asks.clear()
+                    self.best = {True: None, False: None}
                     self.trusted = True
                 elif self.seq is not None and prev_seq > self.seq:
                     self.trusted = False
                 self.seq = seq
             if side:
                 self._set_level(side == BID, px, qty)
-        if self.bids and self.asks and max(self.bids) >= min(self.asks):
+        bid, ask = self.best[True], self.best[False]
+        if bid is not None and ask is not None and bid >= ask:
             self.trusted = False
         if self.trusted:
             for buys in (True, False):
@@ -163,9 +167,13 @@ class Exchange:
             levels[px] = qty
         else:
             levels.pop(px, None)
+        # Searching all levels is slow; only a change at or beyond the best can move it.
+        best = self.best[is_bid]
+        if best is None or (px >= best if is_bid else px <= best):
+            self.best[is_bid] = (max if is_bid else min)(levels, default=None)
         self.taken.pop((is_bid, px), None)
-        for order in self._resting(buys=is_bid):
-            if order.px == px:
+        for order in self.live.values():
+            if order.px == px and order.place == "resting" and order.buys == is_bid:
                 order.ahead = min(order.ahead, qty)
 
     def on_trade(self, aggressor: int, px: int, qty: int, ts_ns: int) -> None:
@@ -259,7 +267,7 @@ class Exchange:
 
     def _accept(self, new: New, links: List | None, *, is_entry: bool = False) -> None:
         order = Order(new, new.qty_lots, new.px_ticks, new.trigger_ticks, links)
-        self.orders[new.order_id] = order
+        self.orders[new.order_id] = self.live[new.order_id] = order
         if links is not None:
             links.members.append(order)
             if is_entry:
@@ -528,7 +536,8 @@ class Exchange:
     # Looking things up
 
     def _live(self) -> list[Order]:
-        return [order for order in self.orders.values() if order.place != "done"]
+        self.live = {at: order for at, order in self.live.items() if order.place != "done"}
+        return list(self.live.values())
 
     def _resting(self, *, buys: bool) -> list[Order]:
         """Best price first, then first come first served."""
@@ -537,7 +546,7 @@ class Exchange:
         return sorted(found, key=lambda o: (sign * o.px, o.since))
 
     def _best(self, *, buys: bool) -> int | None:
-        return max(self.bids, default=None) if buys else min(self.asks, default=None)
+        return self.best[buys]
 
     def _crosses(self, order: Order) -> bool:
         best = self._best(buys=not order.buys)

@@ -1,0 +1,185 @@
+"""The plain exchange with the rules by which NautilusTrader 1.221.0's differs, each one a switch.
+
+With all switches on it equals NautilusTrader's L2 exchange on single orders without reduce-only;
+with all of them off it matches as [`tests.oracles.orders.Exchange`] does. `docs/fidelity.md` has a
+row for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.oracles.orders import Exchange, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.peers.order_types import Modify
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`forgets`: what was taken of a level can be taken again, with every message. `hides`: an
+    order that rested and is filled at its own, worse price moves the best price that orders after
+    it see, until the next message. `reprices`: a triggered limit order that takes gets its first
+    level at the trigger price where its limit is beyond it, one that rests is filled at the level
+    between trigger and limit, and one whose limit the market passed together with its trigger rests
+    as a maker. `expires_late`: good-till-date orders expire with the first message at or after
+    their time, once it has been matched. `refuses`: a modification of a post-only order that would
+    take is refused and the order lives.
+    """
+
+    forgets: bool = True
+    hides: bool = True
+    reprices: bool = True
+    expires_late: bool = True
+    refuses: bool = True
+
+
+class NautilusExchange(Exchange):
+    """Orders are looked at one after the other: buys by falling, then sales by rising price (the
+    trigger price of those that wait), in order of arrival at one price.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        super().__init__("walk")
+        self.rules = rules or Rules()
+        self.seen: dict[bool, int | None] = {True: None, False: None}
+        self.hidden: dict[bool, int | None] | None = None
+        self.queue: list[Order] = []
+
+    # What the venue sends
+
+    def on_depth(self, rows: Iterable[tuple[int, ...]], ts_ns: int) -> None:
+        """One message, then all orders."""
+        self._ts_ns = ts_ns
+        for kind, flags, side, px, qty, *_ in rows:
+            if kind == 2 and flags & 1:
+                self.bids.clear()
+                self.asks.clear()
+                self.best = {True: None, False: None}
+            if side:
+                self._set_level(side == 1, px, qty)
+        self.trusted = True
+        for buys in (True, False):
+            best = self.best[buys]
+            self.seen[buys] = self.seen[buys] if best is None else best
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for order in self._in_line():
+            if order.place == "resting" and self._crosses(order):
+                self._fill_rested(order)
+            elif order.place == "waiting" and self._is_reached(order):
+                self._trigger(order)
+        for order in self._in_line():
+            expire_ns = order.new.expire_ns
+            if self.rules.expires_late and expire_ns is not None and expire_ns <= self._ts_ns:
+                self._end(order, "expired", "TIME_EXPIRED")
+                continue
+            if order.place == "waiting":
+                self._follow(order)
+            if self.hidden is not None:
+                self.seen, self.hidden = self.hidden, None
+        self.hidden = None
+
+    def on_time(self, ts_ns: int) -> None:
+        """Nothing expires between messages."""
+        if not self.rules.expires_late:
+            super().on_time(ts_ns)
+
+    def next_expiry_ns(self) -> int | None:
+        """As `on_time`."""
+        return None if self.rules.expires_late else super().next_expiry_ns()
+
+    # The life of an order
+
+    def _modify(self, order: Order, change: Modify) -> None:
+        px = order.px if change.px_ticks is None else change.px_ticks
+        if order.place != "resting" or order.new.kind == "trailing_stop":
+            super()._modify(order, change)
+            return
+        tried = Order(order.new, order.qty, px, None)
+        if self._crosses(tried) and order.new.post_only and self.rules.refuses:
+            self._answer(order)
+            return
+        order.px = px
+        order.qty = order.qty if change.qty_lots is None else change.qty_lots
+        if self._crosses(order):
+            order.place = "entering"
+            self._enter(order, fresh=False)
+
+    def _enter(self, order: Order, *, fresh: bool) -> None:
+        if not fresh and self.rules.reprices and order.is_conditional and order.is_limit:
+            self._enter_triggered(order)
+        else:
+            super()._enter(order, fresh=fresh)
+        if order.place in ("resting", "waiting") and order not in self.queue:
+            self._line_up(order)
+
+    def _enter_triggered(self, order: Order) -> None:
+        self._rest(order)
+        if not self._crosses(order):
+            return
+        best = self.seen[not order.buys]
+        passed = order.trigger > order.px if order.buys else order.trigger < order.px
+        if passed and best != order.px:
+            self._fill_rested(order)
+        elif order.new.post_only:
+            self._end(order, "rejected", "POST_ONLY_WOULD_TAKE")
+        else:
+            got = self._take(order, order.px, order.leaves)
+            beyond = order.px > order.trigger if order.buys else order.px < order.trigger
+            if beyond and got:
+                got[0] = (order.trigger, got[0][1])
+                self._hide(order, order.px)
+            for px, lots in got:
+                self._fill(order, px, lots, maker=False)
+
+    def _fill_rested(self, order: Order) -> None:
+        """A resting order is filled at its own price, or what counts as that."""
+        own = order.px
+        if order.is_conditional and self.rules.reprices:
+            own = min(own, order.trigger) if order.buys else max(own, order.trigger)
+        for px, lots in self._take(order, order.px, order.leaves):
+            is_better = px < own if order.buys else px > own
+            if is_better:
+                self._hide(order, own)
+            self._fill(order, own if is_better else px, lots, maker=True)
+
+    def _hide(self, order: Order, px: int) -> None:
+        if self.rules.hides:
+            self.hidden = dict(self.seen)
+            self.seen[not order.buys] = px
+
+    def _wait(self, order: Order) -> None:
+        super()._wait(order)
+        self._line_up(order)
+
+    def _line_up(self, order: Order) -> None:
+        self.queue = [*self._in_line(), order]
+        self.queue.sort(key=self._place_in_line)
+
+    def _in_line(self) -> list[Order]:
+        self.queue = [order for order in self.queue if order.place in ("resting", "waiting")]
+        return list(self.queue)
+
+    def _place_in_line(self, order: Order) -> tuple[bool, int]:
+        if order.new.kind == "trailing_stop":
+            away = order.distance()
+            key = order.best + away if order.buys else order.best - away
+        else:
+            key = order.trigger if order.place == "waiting" else order.px
+        return not order.buys, -key if order.buys else key
+
+    # Looking things up
+
+    def _best(self, *, buys: bool) -> int | None:
+        return self.seen[buys]
+
+    def _take(self, order: Order, limit: int | None, lots: int) -> list[tuple[int, int]]:
+        got = super()._take(order, limit, lots)
+        if self.rules.forgets:
+            self.taken.clear()
+        return got
