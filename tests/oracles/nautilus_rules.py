@@ -8,6 +8,7 @@ row for each.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tests.oracles.orders import Exchange, Order
@@ -39,15 +40,18 @@ class Rules:
 
 class NautilusExchange(Exchange):
     """Orders are looked at one after the other: buys by falling, then sales by rising price (the
-    trigger price of those that wait), in order of arrival at one price.
+    trigger price of those that wait), in order of arrival at one price. The price they are sorted
+    by is one of 64 bits in units of 1e-16, so that it begins anew each 1,844.67; `tick` is for
+    that. The orders of a side are sorted when one comes to them, not when a price changes.
     """
 
-    def __init__(self, rules: Rules | None = None) -> None:
+    def __init__(self, tick: str, rules: Rules | None = None) -> None:
         super().__init__("walk")
+        self.units = int(Decimal(tick).scaleb(16))
         self.rules = rules or Rules()
         self.seen: dict[bool, int | None] = {True: None, False: None}
         self.hidden: dict[bool, int | None] | None = None
-        self.queue: list[Order] = []
+        self.lines: dict[bool, list[Order]] = {True: [], False: []}
 
     # What the venue sends
 
@@ -115,7 +119,8 @@ class NautilusExchange(Exchange):
             self._enter_triggered(order)
         else:
             super()._enter(order, fresh=fresh)
-        if order.place in ("resting", "waiting") and order not in self.queue:
+        # An accepted limit order was in line, and the line sorted, before it took.
+        if fresh and order.is_limit and order.status != "rejected":
             self._line_up(order)
 
     def _enter_triggered(self, order: Order) -> None:
@@ -158,20 +163,24 @@ class NautilusExchange(Exchange):
         self._line_up(order)
 
     def _line_up(self, order: Order) -> None:
-        self.queue = [*self._in_line(), order]
-        self.queue.sort(key=self._place_in_line)
+        self.lines[order.buys].append(order)
+        self.lines[order.buys].sort(key=self._place_in_line)
 
     def _in_line(self) -> list[Order]:
-        self.queue = [order for order in self.queue if order.place in ("resting", "waiting")]
-        return list(self.queue)
+        for buys, line in self.lines.items():
+            self.lines[buys] = [o for o in line if o.place in ("resting", "waiting")]
+        return [*self.lines[True], *self.lines[False]]
 
-    def _place_in_line(self, order: Order) -> tuple[bool, int]:
+    def _place_in_line(self, order: Order) -> int:
+        if order.place == "done":
+            return 0
         if order.new.kind == "trailing_stop":
             away = order.distance()
             key = order.best + away if order.buys else order.best - away
         else:
             key = order.trigger if order.place == "waiting" else order.px
-        return not order.buys, -key if order.buys else key
+        key = (key * self.units + (1 << 63)) % (1 << 64)
+        return -key if order.buys else key
 
     # Looking things up
 
