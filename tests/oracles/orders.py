@@ -303,15 +303,21 @@ class Exchange:
             else:
                 self._answer(order)
         else:
-            moved = replace(order.new, trigger_ticks=change.trigger_ticks)
-            tried = Order(moved, qty, px, change.trigger_ticks)
-            if change.trigger_ticks is not None and self._would_trigger(tried):
+            self._modify_waiting(order, change, px, qty)
+
+    def _modify_waiting(self, order: Order, change: Modify, px: int | None, qty: int) -> None:
+        trigger = change.trigger_ticks
+        if trigger is not None and order.place == "waiting":
+            moved = replace(order.new, trigger_ticks=trigger)
+            if self._would_trigger(Order(moved, qty, px, trigger)):
                 self._answer(order)
                 return
-            order.px, order.qty = px, qty
-            if change.trigger_ticks is not None:
-                order.trigger = change.trigger_ticks
-            self._answer(order)
+            self._order_of_time += 1
+            order.since = self._order_of_time
+        order.px, order.qty = px, qty
+        if trigger is not None:
+            order.trigger = trigger
+        self._answer(order)
 
     # The life of an order
 
@@ -325,7 +331,10 @@ class Exchange:
         offered = sum(lots for _, lots in self._offered(order, order.px))
         kills = order.new.tif == "FOK" and self.fill_model != "no_partial"
         if crosses and not (kills and offered < order.leaves):
-            for px, lots in self._take(order, order.px, order.leaves):
+            got = self._take(order, order.px, order.leaves)
+            if self._fills_rest(order):
+                got = _with_rest(got, order.px, order.leaves)
+            for px, lots in got:
                 self._fill(order, px, lots, maker=False)
         if order.place != "entering":
             return
@@ -334,10 +343,13 @@ class Exchange:
             self._end(order, "rejected" if nothing else "expired", "NO_LIQUIDITY")
         elif order.new.tif in ("IOC", "FOK"):
             self._end(order, "expired")
-        elif crosses and self.fill_model != "walk":
-            self._fill(order, order.px, order.leaves, maker=False)
         else:
             self._rest(order)
+
+    def _fills_rest(self, order: Order) -> bool:
+        """Whether what a limit order cannot take is filled at its limit all the same."""
+        rests = order.is_limit and order.new.tif in ("GTC", "GTD")
+        return rests and self.fill_model == "partial"
 
     def _refusal(self, order: Order) -> str:
         if not self.trusted:
@@ -593,3 +605,10 @@ class Exchange:
         self.answers.append(
             (self._ts_ns, order.new.order_id, order.status, order.filled, order.code)
         )
+
+
+def _with_rest(got: list[tuple[int, int]], limit: int, lots: int) -> list[tuple[int, int]]:
+    """What was got, and the rest of `lots` at the limit, in one with what was got there."""
+    better = [(px, some) for px, some in got if px != limit]
+    rest = lots - sum(some for _, some in better)
+    return [*better, (limit, rest)] if rest else better

@@ -43,6 +43,7 @@ class Stream:
         times = sorted(rng.randrange(begin + room, end - room) for _ in range(count))
         drawn: list[Command] = []
         recent: list[New] = []
+        exits: set[int] = set()
         submitted = 0
         for ts_ns, top in zip(times, tops(depth, times), strict=True):
             if top is None:
@@ -51,12 +52,16 @@ class Stream:
             if recent and draw < 0.15:
                 drawn.append(Cancel(ts_ns, rng.choice(recent).order_id))
             elif recent and draw < 0.3:
-                drawn.append(self._change(rng, ts_ns, rng.choice(recent), top))
+                new = rng.choice(recent)
+                # The quantity of an exit is its entry's to say.
+                change = self._change(rng, ts_ns, new, top, prices_only=new.order_id in exits)
+                drawn.append(change)
             else:
                 made = self._new(rng, ts_ns, submitted + 1, top)
                 submitted += len(made)
                 drawn.append(made[0] if len(made) == 1 else _list(made))
                 recent = [*recent[-12:], *made]
+                exits |= {new.order_id for new in made[1:] if len(made) == 3}
         return drawn
 
     def _new(
@@ -143,16 +148,22 @@ class Stream:
         ]
 
     def _change(
-        self, rng: random.Random, ts_ns: int, new: New, top: tuple[int, int]
+        self,
+        rng: random.Random,
+        ts_ns: int,
+        new: New,
+        top: tuple[int, int],
+        *,
+        prices_only: bool,
     ) -> Cancel | Modify:
         """A change that is possible for the order, if it lives: of price, trigger or quantity."""
         sign = 1 if new.side == "buy" else -1
         own, other = top if new.side == "buy" else top[::-1]
         away = rng.randint(1, self.reach_ticks)
-        if new.kind == "limit" and rng.random() < 0.6:
+        if new.kind == "limit" and (prices_only or rng.random() < 0.6):
             px = own - sign * rng.choice((0, away))
             return Modify(ts_ns, new.order_id, px_ticks=px)
-        if new.kind == "stop_market" and rng.random() < 0.6:
+        if new.kind == "stop_market" and (prices_only or rng.random() < 0.6):
             return Modify(ts_ns, new.order_id, trigger_ticks=other + sign * away)
         if new.kind == "market":
             return Cancel(ts_ns, new.order_id)
