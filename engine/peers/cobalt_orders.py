@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.backtest import Backtest
 from engine.config import ExchangeConfig, FeesConfig, LatencyConfig
-from engine.peers.order_types import Bracket, Cancel, Fate, Fill, New, Oco
+from engine.peers.order_types import Bracket, Cancel, CancelAll, Fate, Fill, New, Oco
 from engine.strategy import NoConfig, Strategy
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ class OrderCommands(Strategy[NoConfig]):
             self._place_bracket(command)
         elif isinstance(command, Cancel):
             self.cancel(command.order_id)
+        elif isinstance(command, CancelAll):
+            self.cancel_all(self.instrument)
         else:
             self._change(command)
 

@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from engine import _core
 from engine.exporters.nautilus import nautilus_instrument
-from engine.peers.order_types import Bracket, Cancel, Fate, Fill, Modify, New, Oco, placed
+from engine.peers.order_types import (
+    Bracket,
+    Cancel,
+    CancelAll,
+    Fate,
+    Fill,
+    Modify,
+    New,
+    Oco,
+    placed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -232,6 +242,8 @@ def _sender(commands: Sequence[Command], definition: Any, setup: Exchange) -> An
                 self.submit_order(self._maker.order(command))
             elif isinstance(command, Oco | Bracket):
                 self.submit_order_list(self._maker.list(command))
+            elif isinstance(command, CancelAll):
+                self.cancel_all_orders(definition.id)
             else:
                 self._change(command)
 
@@ -335,10 +347,8 @@ class _Maker:
         given["trigger_price"] = (
             None if new.trigger_ticks is None else self._price(new.trigger_ticks)
         )
-        by_last = new.trigger_by == "last"
-        given["trigger_type"] = (
-            enums.TriggerType.LAST_PRICE if by_last else enums.TriggerType.BID_ASK
-        )
+        watched = {"bid_ask": "BID_ASK", "last": "LAST_PRICE", "mark": "MARK_PRICE"}
+        given["trigger_type"] = enums.TriggerType[watched[new.trigger_by]]
         if new.kind == "trailing_stop":
             return orders.TrailingStopMarketOrder(**given, **self._trail(new))
         types = {

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Bracket", "Cancel", "Command", "Fate", "Fill", "Modify", "New", "Oco", "placed"]
+__all__ = [
+    "Bracket",
+    "Cancel",
+    "CancelAll",
+    "Command",
+    "Fate",
+    "Fill",
+    "Modify",
+    "New",
+    "Oco",
+    "placed",
+]
 
 Kind = Literal[
     "market",
@@ -46,7 +57,7 @@ class New:
     trail_ticks: int | None = None
     trail_bps: int | None = None
     activation_ticks: int | None = None
-    trigger_by: Literal["bid_ask", "last"] = "bid_ask"
+    trigger_by: Literal["bid_ask", "last", "mark"] = "bid_ask"
     tif: Literal["GTC", "IOC", "FOK", "GTD"] = "GTC"
     expire_ns: int | None = None
     post_only: bool = False
@@ -102,7 +113,14 @@ class Modify:
     trigger_ticks: int | None = None
 
 
-Command = New | Oco | Bracket | Cancel | Modify
+@dataclass(frozen=True)
+class CancelAll:
+    """A request to cancel whatever lives at the exchange when it arrives there."""
+
+    ts_ns: int
+
+
+Command = New | Oco | Bracket | Cancel | CancelAll | Modify
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from engine.peers.order_types import Bracket, Cancel, Fill, Modify, New, Oco
+from engine.peers.order_types import Bracket, Cancel, CancelAll, Fill, Modify, New, Oco
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +73,7 @@ class Order:
     ahead: int = 0
     shown: int = 0
     since: int = 0
-    best: int | None = None
+    best: Fraction | None = None
     asleep: bool = False
     code: str = ""
     ts_ns: int | None = None
@@ -240,10 +240,10 @@ class Exchange:
 
     # What the owner asks
 
-    def on_command(self, command: Command | str, ts_ns: int) -> None:
-        """A request arrives; the text "all" is to cancel everything."""
+    def on_command(self, command: Command, ts_ns: int) -> None:
+        """A request arrives."""
         self._ts_ns = ts_ns
-        if isinstance(command, str):
+        if isinstance(command, CancelAll):
             for order in self._live():
                 self._end(order, "canceled")
         elif isinstance(command, New):
@@ -490,10 +490,15 @@ class Exchange:
 
     # Triggers
 
-    def _watched(self, order: Order) -> int | None:
+    def _watched(self, order: Order) -> Fraction | None:
         if order.new.trigger_by == "last":
-            return self.last
-        return self._best(buys=not order.buys) if self.trusted else None
+            return None if self.last is None else Fraction(self.last)
+        bid, ask = self._best(buys=True), self._best(buys=False)
+        if not self.trusted or (ask if order.buys else bid) is None:
+            return None
+        if order.new.trigger_by == "mark":
+            return None if bid is None or ask is None else Fraction(bid + ask, 2)
+        return Fraction(ask if order.buys else bid)
 
     def _would_trigger(self, order: Order) -> bool:
         px = self._watched(order)
