@@ -96,10 +96,15 @@ class OrderMachine(RuleBasedStateMachine):
 
     @rule(wait=waits, side=st.sampled_from((0, BID, ASK)), away=ticks, qty=lots)
     def trade(self, wait: int, side: int, away: int, qty: int) -> None:
-        self.now_ns += wait
-        rows = message(TRADE, self.now_ns, 1 + len(self.trades), [(side, self.mid + away, qty)])
-        rows["ts_recv_ns"] = self.now_ns + self.lag_ns
-        self.trades.append(rows)
+        self._trade(wait, side, self.mid + away, qty)
+
+    @precondition(lambda self: any(new.px_ticks for new in placed(self.commands).values()))
+    @rule(wait=waits, back=st.integers(0, 3), qty=lots)
+    def trade_against(self, wait: int, back: int, qty: int) -> None:
+        """A trade at the price of one of our limit orders."""
+        orders = [new for new in placed(self.commands).values() if new.px_ticks]
+        new = orders[-1 - back % len(orders)]
+        self._trade(wait, ASK if new.side == "buy" else BID, new.px_ticks or 0, qty)
 
     @rule(wait=waits, is_lost=st.booleans(), bids=sizes, asks=sizes)
     def start_over(self, wait: int, is_lost: bool, bids: Any, asks: Any) -> None:
@@ -238,8 +243,7 @@ class OrderMachine(RuleBasedStateMachine):
             change["px_ticks"] = self.mid + px
         if px is not None and new.trigger_ticks is not None:
             change["trigger_ticks"] = self.mid + px
-        # The quantity of an exit is its entry's to say.
-        if qty is not None and not self._is_exit(new.order_id):
+        if qty is not None:
             change["qty_lots"] = qty
         if change:
             self.commands.append(Modify(self.now_ns, new.order_id, **change))
@@ -292,6 +296,12 @@ class OrderMachine(RuleBasedStateMachine):
             self.book[key] = qty
         self.book = {key: qty for key, qty in self.book.items() if qty}
 
+    def _trade(self, wait: int, side: int, px: int, qty: int) -> None:
+        self.now_ns += wait
+        rows = message(TRADE, self.now_ns, 1 + len(self.trades), [(side, px, qty)])
+        rows["ts_recv_ns"] = self.now_ns + self.lag_ns
+        self.trades.append(rows)
+
     def _send(self, wait: int, side: Any, kind: Any, qty: int, **given: Any) -> None:
         self.now_ns += wait
         self.commands.append(self._new(side, kind, qty, **given))
@@ -304,15 +314,14 @@ class OrderMachine(RuleBasedStateMachine):
         orders = list(placed(self.commands).values())
         return orders[-1 - back % len(orders)]
 
-    def _is_exit(self, order_id: int) -> bool:
-        brackets = [command for command in self.commands if isinstance(command, Bracket)]
-        return any(b.entry.order_id < order_id <= b.take_profit.order_id for b in brackets)
-
 
 def _told(fate: Any) -> tuple[Any, ...]:
-    """What is compared of an order: the code where it has ended."""
-    is_done = fate.status in ("canceled", "expired", "rejected")
-    return fate.status, fate.fills, fate.reason if is_done else ""
+    """What is compared of an order: the code where it has ended, else what it asks for now."""
+    if fate.status in ("canceled", "expired", "rejected"):
+        return fate.status, fate.fills, fate.reason
+    if fate.status == "filled":
+        return fate.status, fate.fills
+    return fate.status, fate.fills, fate.qty_lots, fate.px_ticks
 
 
 TestOrderMachine = OrderMachine.TestCase

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tests.oracles.orders import Exchange, Order
+from tests.oracles.order_state import Order
+from tests.oracles.orders import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

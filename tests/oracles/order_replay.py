@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from engine.peers.order_types import Command
-    from tests.oracles.orders import FillModel, Order
+    from tests.oracles.order_state import Order
+    from tests.oracles.orders import FillModel
 
 
 @dataclass(frozen=True)

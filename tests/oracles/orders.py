@@ -15,12 +15,12 @@ passed takes from the levels likewise, and a trade gives all orders together no 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from engine.peers.order_types import Bracket, Cancel, CancelAll, Fill, Modify, New, Oco
+from tests.oracles.order_state import List, Order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,89 +32,6 @@ BID, ASK = 1, 2
 FIRST, LAST = 1, 2
 
 FillModel = Literal["no_partial", "partial", "walk"]
-
-
-@dataclass
-class List:
-    """Orders that depend on one another: two of which one cancels the other, or a bracket."""
-
-    members: list[Order] = field(default_factory=list)
-    over: bool = False
-    entry: Order | None = None
-
-    def entry_lots(self) -> int:
-        """What the entry of a bracket has filled."""
-        return self.entry.filled if self.entry else 0
-
-    def exit_lots(self) -> int:
-        """What the exits of a bracket have filled."""
-        return sum(member.filled for member in self.members if member is not self.entry)
-
-    def entry_lives(self) -> bool:
-        """Whether the entry of a bracket may fill more."""
-        return self.entry is not None and self.entry.place != "done"
-
-
-@dataclass
-class Order:
-    """An order at the exchange. `place`: entering (in the hands of the exchange), resting, waiting
-    (for its trigger), held (an exit with nothing to close), done.
-    """
-
-    new: New
-    qty: int
-    px: int | None
-    trigger: int | None
-    links: List | None = None
-    status: str = "submitted"
-    place: str = "entering"
-    filled: int = 0
-    fills: list[Fill] = field(default_factory=list)
-    ahead: int = 0
-    shown: int = 0
-    since: int = 0
-    best: Fraction | None = None
-    asleep: bool = False
-    code: str = ""
-    ts_ns: int | None = None
-
-    @property
-    def buys(self) -> bool:
-        """Whether it buys."""
-        return self.new.side == "buy"
-
-    @property
-    def leaves(self) -> int:
-        """What is left to fill."""
-        return self.qty - self.filled
-
-    @property
-    def is_limit(self) -> bool:
-        """Whether it has a limit price."""
-        return self.px is not None
-
-    @property
-    def is_exit(self) -> bool:
-        """Whether it is an exit of a bracket."""
-        return (
-            self.links is not None and self.links.entry is not None and self is not self.links.entry
-        )
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it has a trigger."""
-        return self.new.kind not in ("market", "limit")
-
-    def reaches(self, px: int) -> bool:
-        """Whether its limit allows a price."""
-        return self.px is None or (px <= self.px if self.buys else px >= self.px)
-
-    def distance(self) -> int:
-        """How far a trailing stop stays behind the best price; halves away from zero."""
-        if self.new.trail_ticks is not None:
-            return self.new.trail_ticks
-        share = Fraction(self.new.trail_bps or 0, 10_000) * (self.best or 0)
-        return max(1, math.floor(share + Fraction(1, 2)))
 
 
 class Exchange:
@@ -290,7 +207,9 @@ class Exchange:
     def _modify(self, order: Order, change: Modify) -> None:
         px = order.px if change.px_ticks is None else change.px_ticks
         qty = order.qty if change.qty_lots is None else change.qty_lots
-        if qty <= order.filled:
+        if order.is_exit and change.qty_lots is not None:
+            self._answer(order)
+        elif qty <= order.filled:
             self._end(order, "canceled", "QTY_BELOW_FILLED")
         elif order.place == "resting":
             if change.trigger_ticks is not None:
@@ -478,14 +397,18 @@ class Exchange:
                 self._trigger(order)
 
     def _shrink_reducing(self) -> None:
-        """Resting reduce-only orders are never for more than the position."""
+        """Resting reduce-only orders are never for more than the position; an exit that waits ends
+        when there is none and its entry is done.
+        """
         for order in self._live():
-            if not order.new.reduce_only or order.place != "resting":
+            rests = order.place == "resting"
+            waits = order.place == "waiting" and order.is_exit and not order.links.entry_lives()
+            if not order.new.reduce_only or not (rests or waits):
                 continue
             room = self._reducible(order)
             if room == 0:
                 self._end(order, "expired", "REDUCE_ONLY")
-            elif room < order.leaves:
+            elif rests and room < order.leaves:
                 self._shrink(order, order.filled + room)
 
     # Triggers
