@@ -389,6 +389,15 @@ _STATUS = {
 }
 
 
+_AFTER = {
+    "OrderFilled": "PARTIALLY_FILLED",
+    "OrderTriggered": "TRIGGERED",
+    "OrderAccepted": "ACCEPTED",
+    "OrderSubmitted": "SUBMITTED",
+    "OrderInitialized": "INITIALIZED",
+}
+
+
 def _fate(order_id: int, order: Any, tick: Decimal, lot: Decimal) -> Fate:
     from nautilus_trader.model.enums import LiquiditySide, OrderStatus
     from nautilus_trader.model.events import OrderFilled, OrderSubmitted
@@ -407,10 +416,11 @@ def _fate(order_id: int, order: Any, tick: Decimal, lot: Decimal) -> Fate:
         for event in events
         if isinstance(event, OrderFilled)
     )
-    status = order.status
-    if status in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE):
-        status = order.previous_status
-    status = _STATUS[OrderStatus(status).name]
+    status = OrderStatus(order.status).name
+    if status.startswith("PENDING"):
+        # A request is under way, or was refused and left it so: what it was before.
+        status = next(filter(None, (_AFTER.get(type(event).__name__) for event in events[::-1])))
+    status = _STATUS[status]
     trigger = steps(getattr(order, "trigger_price", None), tick)
     if status == "open" and trigger is not None and not getattr(order, "is_triggered", False):
         status = "untriggered"

@@ -1,8 +1,7 @@
 """The plain exchange with the rules by which NautilusTrader 1.221.0's differs, each one a switch.
 
-With all switches on it equals NautilusTrader's L2 exchange on single orders without reduce-only;
-with all of them off it matches as [`tests.oracles.orders.Exchange`] does. `docs/fidelity.md` has a
-row for each.
+With all switches on it equals NautilusTrader's L2 exchange on single orders without reduce-only,
+and on lists of which every fill is whole. `docs/fidelity.md` has a row for each.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ class Rules:
     between trigger and limit, and one whose limit the market passed together with its trigger rests
     as a maker. `expires_late`: good-till-date orders expire with the first message at or after
     their time, once it has been matched. `refuses`: a modification of a post-only order that would
-    take is refused and the order lives.
+    take is refused and the order lives. `strands`: an exit of a bracket that would trigger when the
+    entry fills is rejected, and the other exit with it; of two orders of which one cancels the
+    other, one that is rejected leaves the other alone.
     """
 
     forgets: bool = True
@@ -37,6 +38,7 @@ class Rules:
     reprices: bool = True
     expires_late: bool = True
     refuses: bool = True
+    strands: bool = True
 
 
 class NautilusExchange(Exchange):
@@ -121,8 +123,24 @@ class NautilusExchange(Exchange):
         else:
             super()._enter(order, fresh=fresh)
         # An accepted limit order was in line, and the line sorted, before it took.
-        if fresh and order.is_limit and order.status != "rejected":
+        comes = fresh or (order.is_exit and not order.is_conditional)
+        if comes and order.is_limit and order.status != "rejected":
             self._line_up(order)
+
+    def _settle(self, order: Order) -> None:
+        is_pair = order.links.entry is None
+        if not (self.rules.strands and is_pair and order.status == "rejected"):
+            super()._settle(order)
+
+    def _adjust_exit(self, order: Order) -> None:
+        comes = self.rules.strands and order.place == "held" and order.links.entry_lots() > 0
+        exits = order.links.members[1:]
+        if comes and any(other.status == "rejected" for other in exits):
+            self._end(order, "rejected", "LIST_ENDED")
+        elif comes and order.is_conditional and self._would_trigger(order):
+            self._end(order, "rejected", "WOULD_TRIGGER")
+        else:
+            super()._adjust_exit(order)
 
     def _enter_triggered(self, order: Order) -> None:
         self._rest(order)

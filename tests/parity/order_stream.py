@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.peers.order_types import Bracket, Cancel, Modify, New, Oco
 from engine.peers.orders import tops
@@ -28,12 +28,15 @@ def at_venue(rows: np.ndarray) -> np.ndarray:
 class Stream:
     """What to draw: quantities in lots, how far from the touch prices lie at most in ticks, the
     shares of lists (of two orders, brackets) among new orders, and of reduce-only single ones.
+    `only` draws nothing but pairs of which one cancels the other, or nothing but brackets that buy,
+    and no changes but cancels: what NautilusTrader can be asked where all fills are whole.
     """
 
     qty_lots: tuple[int, int]
     reach_ticks: int
     list_share: float = 0.0
     reduce_share: float = 0.0
+    only: Literal["oco", "bracket"] | None = None
 
     def commands(self, depth: np.ndarray, count: int, seed: int) -> list[Command]:
         """`count` commands over the rows, from their first fiftieth to their last."""
@@ -51,7 +54,7 @@ class Stream:
             draw = rng.random()
             if recent and draw < 0.15:
                 drawn.append(Cancel(ts_ns, rng.choice(recent).order_id))
-            elif recent and draw < 0.3:
+            elif recent and draw < 0.3 and self.only is None:
                 new = rng.choice(recent)
                 # The quantity of an exit is its entry's to say.
                 change = self._change(rng, ts_ns, new, top, prices_only=new.order_id in exits)
@@ -60,17 +63,19 @@ class Stream:
                 made = self._new(rng, ts_ns, submitted + 1, top)
                 submitted += len(made)
                 drawn.append(made[0] if len(made) == 1 else _list(made))
-                recent = [*recent[-12:], *made]
-                exits |= {new.order_id for new in made[1:] if len(made) == 3}
+                # What is not alive yet cannot be cancelled there.
+                recent = [*recent[-12:], *(made[:1] if self.only == "bracket" else made)]
+                if len(made) == 3:
+                    exits |= {new.order_id for new in made[1:]}
         return drawn
 
     def _new(
         self, rng: random.Random, ts_ns: int, order_id: int, top: tuple[int, int]
     ) -> list[New]:
         draw = rng.random()
-        if draw < self.list_share / 2:
+        if self.only == "oco" or (self.only is None and draw < self.list_share / 2):
             return self._oco(rng, ts_ns, order_id, top)
-        if draw < self.list_share:
+        if self.only == "bracket" or draw < self.list_share:
             return self._bracket(rng, ts_ns, order_id, top)
         side = rng.choice(("buy", "sell"))
         kinds = (
@@ -133,7 +138,7 @@ class Stream:
         self, rng: random.Random, ts_ns: int, order_id: int, top: tuple[int, int]
     ) -> list[New]:
         side, exit_side, sign, own = rng.choice(
-            (("buy", "sell", 1, top[0]), ("sell", "buy", -1, top[1]))
+            (("buy", "sell", 1, top[0]), ("sell", "buy", -1, top[1]))[: 1 if self.only else 2]
         )
         lots = rng.randint(*self.qty_lots)
         px = own if rng.random() < 0.5 else None
