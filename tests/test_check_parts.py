@@ -101,7 +101,7 @@ def test_lists_and_conditions_are_recorded_order_by_order():
             self.buy(ID, 1, 99, tif="GTD", expire="5s", display="0.1", client_id="mine")
             self.sell(ID, 1, trail="0.5%", trigger_by="bid_ask", reduce_only=True)
             self.modify(6, qty=2, replace=True)
-            self.kill("done", flatten=True)
+            self.kill("enough", flatten=True)
 
     _, recorder = recorded(Lists(None))
     assert [str(command) for command in recorder.log.commands] == [
@@ -114,7 +114,7 @@ def test_lists_and_conditions_are_recorded_order_by_order():
         " client_id=mine",
         f"sell 1 {ID}, reduce_only, trail=0.5%, trigger_by=bid_ask",
         "modify order 6, qty=2, replace",
-        "end trading (done), flatten",
+        "kill, reason=enough, flatten",
     ]
     assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6, 0]
     _, held = recorded(Lists(None), trade_from_ns=START + 60 * SECOND)
