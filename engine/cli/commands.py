@@ -130,6 +130,32 @@ class BenchKeys:
 
 
 @dataclass
+class ParityKeys:
+    """Keys of `cobalt parity`."""
+
+    output: str = _key("text", "text or json (one object a line)")
+    recordings: str | None = _key(
+        None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet"
+    )
+    instrument: list[str] = field(
+        default_factory=list, metadata={"help": "id, or [a,b]; none: spot, linear and inverse"}
+    )
+    queue: list[str] = field(
+        default_factory=list, metadata={"help": "queue models; none: every one that both have"}
+    )
+    fill: list[str] = field(
+        default_factory=list, metadata={"help": "no_partial, partial; none: both"}
+    )
+    latency: list[str] = field(
+        default_factory=list, metadata={"help": "constant, interpolated; none: both"}
+    )
+    orders: int = _key(20_000, "least number of orders of a run")
+    seed: int = _key(5, "seed of orders and latencies")
+    seconds: int = _key(60, "simulated seconds where testnet data is used")
+    jobs: int = _key(1, "processes that share the runs")
+
+
+@dataclass
 class HeatmapKeys:
     """Keys of `cobalt heatmap`."""
 
@@ -146,6 +172,17 @@ class HeatmapKeys:
     interval: str | None = _key(None, "bars of the pivots, 1s to 1d; null: by the range")
     aggregate: str = _key("last", "last (the book when a column begins) or mean")
     output: str = _key("text", "text or json")
+
+
+@dataclass
+class ReportKeys:
+    """Keys of `cobalt report`, behind the folders of the runs."""
+
+    runs: list[str] = field(
+        default_factory=list, metadata={"help": "folders of runs or of a sweep, also without runs="}
+    )
+    path: str | None = _key(None, "page of several runs; null: comparison.html")
+    output: str = _key("text", "text or json (one object a run)")
 
 
 @dataclass(frozen=True)
@@ -337,11 +374,53 @@ def _bench(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parity(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ParityKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine import parity
+
+    def show(row: parity.Row) -> None:
+        name = f"{row.instrument} {row.queue} {row.fill} {row.latency} {row.modifications}"
+        told = f"{row.orders:,} orders, {row.equal:,} equal"
+        print(f"{name}: {told}{'' if row.ok else ', NOT EXPLAINED'}", file=sys.stderr)
+        if as_json:
+            _print_json(row.to_dict())
+
+    rows = parity.run(
+        recordings=keys.recordings,
+        instruments=keys.instrument,
+        queues=keys.queue,
+        fills=keys.fill,
+        latencies=keys.latency,
+        orders=keys.orders,
+        seed=keys.seed,
+        seconds=keys.seconds,
+        jobs=keys.jobs,
+        progress=show,
+    )
+    if not as_json:
+        from engine.cli.tables import console
+
+        console().print(parity.table(rows))
+    return 0 if all(row.ok for row in rows) else 1
+
+
 def _heatmap(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without polars.
     from engine.cli import heatmap
 
     return heatmap.run(parse_arguments(HeatmapKeys, arguments))
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from engine.cli import report
+
+    named = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    keys = parse_arguments(ReportKeys, [word for word in arguments if word not in named])
+    keys.runs = [*named, *keys.runs]
+    return report.run(keys, as_json=_is_json(keys.output))
 
 
 def _backtest(arguments: Sequence[str]) -> int:
@@ -432,11 +511,30 @@ COMMANDS = {
         ),
         _check,
     ),
+    "report": Command(
+        "the HTML report and the figures of a run, or several runs side by side",
+        ReportKeys,
+        (
+            "cobalt report runs/20240809T000000000000-MarketMaker",
+            "cobalt report runs/a runs/b path=a_and_b.html",
+            "cobalt report multirun/20240809T000000000000-sweep output=json",
+        ),
+        _report,
+    ),
     "bench": Command(
         "time the hot paths, with peers beside them",
         BenchKeys,
         ("cobalt bench", "cobalt bench output=json"),
         _bench,
+    ),
+    "parity": Command(
+        "random orders on hftbacktest beside us, compared order by order",
+        ParityKeys,
+        (
+            "cobalt parity recordings=FOLDER jobs=4",
+            "cobalt parity queue=risk_averse fill=partial latency=constant output=json",
+        ),
+        _parity,
     ),
     "heatmap": Command(
         "price × time depth with trades and pivots, as PNG or HTML",
