@@ -29,6 +29,10 @@ def decode_lines(
     """Rows of the lines of a raw Binance recording, as they come. Raises ValueError, with the line,
     for one that is no message of the instrument."""
 
+def time_order(kernel: Kernel, market: int, buy: bool, px_ticks: int, qty_lots: int) -> int:
+    """Gives one limit order as a strategy in Rust would; the ns until it was on its way to the
+    exchange. To be called from a handler."""
+
 @final
 class Book:
     """A live view of an instrument's book as received.

@@ -467,7 +467,7 @@ def _summary(
             for name, equity in currencies.items()
         },
         "books": books,
-        "warnings": _warnings(books),
+        "warnings": _warnings(books, backtest.kernel.killed),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
         "data_sha256": feeds.catalog.data_sha256(feeds.ids, list(STREAM_KINDS)),
@@ -492,9 +492,14 @@ def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
     }
 
 
-def _warnings(books: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What a reader of the results should know about the books behind them, in sentences."""
+def _warnings(
+    books: Mapping[str, Mapping[str, int]], killed: tuple[str, str, int] | None
+) -> list[str]:
+    """What a reader of the results should know about what is behind them, in sentences."""
     found = []
+    if killed is not None:
+        cause, reason, ts_ns = killed
+        found.append(f"trading ended at {utc_text(ts_ns)} ({cause}): {reason}")
     for name, counts in books.items():
         if counts["applied"] == 0:
             found.append(f"{name}: no depth snapshot, so its book was never shown or traded on")

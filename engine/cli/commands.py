@@ -108,6 +108,32 @@ class BenchKeys:
 
 
 @dataclass
+class ParityKeys:
+    """Keys of `cobalt parity`."""
+
+    output: str = _key("text", "text or json (one object a line)")
+    recordings: str | None = _key(
+        None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet"
+    )
+    instrument: list[str] = field(
+        default_factory=list, metadata={"help": "id, or [a,b]; none: spot, linear and inverse"}
+    )
+    queue: list[str] = field(
+        default_factory=list, metadata={"help": "queue models; none: every one that both have"}
+    )
+    fill: list[str] = field(
+        default_factory=list, metadata={"help": "no_partial, partial; none: both"}
+    )
+    latency: list[str] = field(
+        default_factory=list, metadata={"help": "constant, interpolated; none: both"}
+    )
+    orders: int = _key(20_000, "least number of orders of a run")
+    seed: int = _key(5, "seed of orders and latencies")
+    seconds: int = _key(60, "simulated seconds where testnet data is used")
+    jobs: int = _key(1, "processes that share the runs")
+
+
+@dataclass
 class HeatmapKeys:
     """Keys of `cobalt heatmap`."""
 
@@ -282,6 +308,37 @@ def _bench(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parity(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ParityKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine import parity
+
+    def show(row: parity.Row) -> None:
+        name = f"{row.instrument} {row.queue} {row.fill} {row.latency} {row.modifications}"
+        told = f"{row.orders:,} orders, {row.equal:,} equal"
+        print(f"{name}: {told}{'' if row.ok else ', NOT EXPLAINED'}", file=sys.stderr)
+        if as_json:
+            _print_json(row.to_dict())
+
+    rows = parity.run(
+        recordings=keys.recordings,
+        instruments=keys.instrument,
+        queues=keys.queue,
+        fills=keys.fill,
+        latencies=keys.latency,
+        orders=keys.orders,
+        seed=keys.seed,
+        seconds=keys.seconds,
+        jobs=keys.jobs,
+        progress=show,
+    )
+    if not as_json:
+        from engine.cli.tables import console
+
+        console().print(parity.table(rows))
+    return 0 if all(row.ok for row in rows) else 1
+
+
 def _heatmap(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without polars.
     from engine.cli import heatmap
@@ -372,6 +429,15 @@ COMMANDS = {
         BenchKeys,
         ("cobalt bench", "cobalt bench output=json"),
         _bench,
+    ),
+    "parity": Command(
+        "random orders on hftbacktest beside us, compared order by order",
+        ParityKeys,
+        (
+            "cobalt parity recordings=FOLDER jobs=4",
+            "cobalt parity queue=risk_averse fill=partial latency=constant output=json",
+        ),
+        _parity,
     ),
     "heatmap": Command(
         "price × time depth with trades and pivots, as PNG or HTML",

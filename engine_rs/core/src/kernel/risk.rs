@@ -216,8 +216,9 @@ impl Kernel {
         }
     }
 
+    /// The account at the start is what losses are counted from.
     pub(super) fn begin_risk(&mut self) {
-        self.tell_positions();
+        self.watch_risk();
         if self.risk.limits().watches_time() {
             self.time_risk();
         }
