@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
+    from engine.statistics import RunStatistics
 
     Events = npt.NDArray[np.void]
 
@@ -184,6 +185,7 @@ def run_backtest(
     can mend, StrategyError where the strategy raised.
     """
     from engine.results import ParquetSink
+    from engine.run_folder import read_tables
 
     instruments = config.instruments()
     if not instruments:
@@ -220,13 +222,15 @@ def run_backtest(
             if backtest.kernel.counts()["events"] == 0:
                 raise BacktestError("data: no events in the range asked for (data.start, data.end)")
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
-            text = json.dumps(summary, indent=2, allow_nan=False)
-            (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+            run = read_tables(run_dir, summary)
+            _add_statistics(summary, run.statistics)
+            _write_json(run_dir / "statistics.json", run.statistics.to_dict())
+            _write_json(run_dir / "summary.json", summary)
             if report:
                 # Loaded where it is used: drawing libraries take longer to load than a short run.
                 from engine.report import write_report
 
-                write_report(run_dir)
+                write_report(run)
     return RunResult(run_dir, summary)
 
 
@@ -392,7 +396,7 @@ def _run_folder(config: RunConfig) -> Iterator[Path]:
     first, and a run that cannot be written whole leaves none.
     """
     run_dir = Path(config.run.dir or Path("runs") / f"{_stamp()}-{_name(config)}")
-    finished = [run_dir / "summary.json", run_dir / "report.html"]
+    finished = [run_dir / name for name in ("summary.json", "statistics.json", "report.html")]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         for path in finished:
@@ -479,6 +483,40 @@ def _summary(
             "pyarrow": pa.__version__,
         },
     }
+
+
+def _add_statistics(summary: dict[str, Any], statistics: RunStatistics) -> None:
+    """The figures that many look for first; all are in `statistics.json`."""
+    for name, figures in statistics.overall.items():
+        summary["by_currency"][name] |= {
+            "sortino": figures.equity.sortino,
+            "calmar": figures.equity.calmar,
+            "turnover": figures.trading.turnover,
+            "maker_share": figures.trading.maker_share,
+            "round_trips": figures.round_trips.count,
+            "hit_rate": figures.round_trips.hit_rate,
+            "profit_factor": figures.round_trips.profit_factor,
+            "slippage_bps": figures.trading.slippage.bps,
+            "time_in_market": figures.exposure.time_in_market,
+        }
+    reporting = statistics.reporting
+    equity = None if reporting is None else reporting.equity
+    summary["reporting"] = (
+        None
+        if reporting is None or equity is None
+        else {
+            "currency": reporting.currency,
+            "initial": equity.initial,
+            "equity": equity.final,
+            "pnl": equity.pnl,
+            "max_drawdown": equity.max_drawdown,
+            "sharpe": equity.sharpe,
+        }
+    )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:

@@ -152,6 +152,17 @@ class HeatmapKeys:
     output: str = _key("text", "text or json")
 
 
+@dataclass
+class ReportKeys:
+    """Keys of `cobalt report`, behind the folders of the runs."""
+
+    runs: list[str] = field(
+        default_factory=list, metadata={"help": "folders of runs or of a sweep, also without runs="}
+    )
+    path: str | None = _key(None, "page of several runs; null: comparison.html")
+    output: str = _key("text", "text or json (one object a run)")
+
+
 @dataclass(frozen=True)
 class Command:
     """A command: what it does in a line, its keys, examples, and the function that runs it."""
@@ -346,6 +357,17 @@ def _heatmap(arguments: Sequence[str]) -> int:
     return heatmap.run(parse_arguments(HeatmapKeys, arguments))
 
 
+def _report(arguments: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from engine.cli import report
+
+    named = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    keys = parse_arguments(ReportKeys, [word for word in arguments if word not in named])
+    keys.runs = [*named, *keys.runs]
+    return report.run(keys, as_json=_is_json(keys.output))
+
+
 def _backtest(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without Hydra.
     from engine.cli import backtest
@@ -423,6 +445,16 @@ COMMANDS = {
             "cobalt check sensitivity strategy=market_maker latency=constant_1ms check.share=0.3",
         ),
         _check,
+    ),
+    "report": Command(
+        "the HTML report and the figures of a run, or several runs side by side",
+        ReportKeys,
+        (
+            "cobalt report runs/20240809T000000000000-MarketMaker",
+            "cobalt report runs/a runs/b path=a_and_b.html",
+            "cobalt report multirun/20240809T000000000000-sweep output=json",
+        ),
+        _report,
     ),
     "bench": Command(
         "time the hot paths, with peers beside them",

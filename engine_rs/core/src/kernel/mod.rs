@@ -27,6 +27,7 @@
 
 mod feed;
 mod market;
+mod markouts;
 mod orders;
 mod queues;
 mod records;
@@ -35,8 +36,9 @@ mod state;
 
 pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
+pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
-pub use records::{EquityRow, Fill, Records, RunHash};
+pub use records::{EquityRow, Fill, Placement, Records, RunHash};
 pub use risk::{RiskEvent, RiskSettings};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
@@ -57,6 +59,7 @@ use crate::pivots::Pivot;
 use crate::portfolio::Wallet;
 use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
+use markouts::Markouts;
 use orders::ClientIds;
 use queues::{Timers, next_on_grid};
 use risk::RiskDesk;
@@ -179,6 +182,7 @@ pub struct Kernel {
     pivots_found: Vec<Pivot>,
     answers: Vec<Report>,
     records: Records,
+    markouts: Markouts,
     hash: RunHash,
     counts: Counts,
     rows_read: u64,
@@ -262,6 +266,7 @@ impl Kernel {
             pivots_found: Vec::new(),
             answers: Vec::new(),
             records: Records::default(),
+            markouts: Markouts::default(),
             hash,
             counts: Counts::default(),
             rows_read: 0,
@@ -550,6 +555,14 @@ impl Kernel {
             return;
         }
         self.sample_equity(self.now_ns);
+        let until_ns = self.now_ns + 1;
+        look(
+            &mut self.markouts,
+            &self.markets,
+            until_ns,
+            &mut self.records,
+        );
+        self.markouts.finish(&mut self.records.fills);
         let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
         for order in &open {
             self.hash.order(self.now_ns, order);
@@ -577,6 +590,9 @@ impl Kernel {
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
+                if self.markouts.is_due_before(time) {
+                    look(&mut self.markouts, &self.markets, time, &mut self.records);
+                }
                 let market = &mut self.markets[stream.instrument];
                 let outcome = market.apply_depth(&mut self.cobs, rows, time);
                 self.tell_book(index, outcome);
@@ -722,6 +738,13 @@ impl Kernel {
             self.records.equity.push(row);
         }
     }
+}
+
+/// Notes the mids that are due before a time for the fills that wait for them.
+#[cold]
+fn look(markouts: &mut Markouts, markets: &[Market], ts_ns: i64, records: &mut Records) {
+    let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
+    markouts.look(ts_ns, mid, &mut records.fills);
 }
 
 /// A message of a stream happens at an exchange.

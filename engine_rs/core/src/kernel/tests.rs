@@ -57,7 +57,7 @@ fn kernel_from(begin_ns: Option<i64>, depth: Vec<Event>) -> Kernel {
     kernel
 }
 
-fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
+pub(super) fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
     let mut kernel = Kernel::new(settings(entry, response)).unwrap();
     feed(&mut kernel, depth, trades);
     kernel
@@ -140,11 +140,12 @@ fn an_order_travels_rests_and_is_filled_by_a_trade_through_it() {
     assert_eq!(told, [(155, Status::Open), (530, Status::Filled)]);
     let fills = kernel.take_records().fills;
     assert_eq!(fills.len(), 1);
+    let fill = fills[0].fill;
     assert_eq!(
-        (fills[0].ts_event_ns, fills[0].ts_recv_ns, fills[0].px_ticks),
+        (fill.ts_event_ns, fill.ts_recv_ns, fill.px_ticks),
         (500, 530, 99)
     );
-    assert!(fills[0].maker);
+    assert!(fill.maker);
     assert_eq!(kernel.markets[0].account.position().qty_lots, 5);
 }
 
