@@ -162,6 +162,52 @@ class Gap:
     detail: str | None
     ts_recv_ns: int
 
+@final
+class RiskEvent:
+    """Trading ended (`is_killed`), or a stop-loss closes the position of `instrument`.
+
+    `cause` is one of `RISK_CAUSES`, `reason` tells it in words. `found` reached `limit`, both in US
+    dollars, for losing trades their number; None where somebody asked for it.
+    """
+
+    cause: str
+    is_killed: bool
+    instrument: str | None
+    reason: str
+    found: float | None
+    limit: float | None
+    ts_recv_ns: int
+
+REJECT_CODES: tuple[tuple[str, str], ...]
+RISK_CAUSES: tuple[str, ...]
+
+@final
+class RiskEngine:
+    """Limits by themselves, for runs without a kernel: `docs/risk.md` says what they mean.
+
+    Prices are twice the mid in ticks, quote assets in 1e-9 US dollars, money in 1e-12 of its
+    currency, times in ns of our clock. Orders have the attributes `instrument` (index), `buy`,
+    `px_ticks` (None: market), `qty_lots`, `reduce_only`, `trigger_px_ticks` and `oco` (id of the
+    list's first order and number of its orders), each None where there is none. Checks return a
+    code or None and change nothing; `evaluate` returns (`kill`, `stop` or `close`, cause, index).
+    """
+
+    def __new__(cls, instruments: Sequence[Any], limits: Any) -> Self: ...
+    def set_now(self, now_ns: int) -> None: ...
+    def set_prices(self, instrument: int, mid_px_x2: int | None, quote_usd: int | None) -> None: ...
+    def set_profit(self, instrument: int, entry_value: int, unrealized: int | None) -> None: ...
+    def set_equity(self, equity_usd: int | None) -> None: ...
+    def check(self, order: Any, ahead: int, funds: tuple[int, int] | None) -> str | None: ...
+    def check_modify(self, id: int, order: Any) -> str | None: ...
+    def on_submit(self, id: int, order: Any) -> None: ...
+    def on_modify(self, id: int, qty_lots: int) -> None: ...
+    def on_modify_answer(self, id: int, qty_lots: int | None) -> None: ...
+    def on_fill(self, id: int, qty_lots: int) -> None: ...
+    def on_done(self, id: int) -> None: ...
+    def on_position(self, instrument: int, position_lots: int, net: int) -> None: ...
+    def end_trading(self, reason: str, flatten: bool) -> bool: ...
+    def evaluate(self) -> list[tuple[str, str | None, int | None]]: ...
+
 BAR_DTYPE: np.dtype[np.void]
 PIVOT_DTYPE: np.dtype[np.void]
 COB_ROW_DTYPE: np.dtype[np.void]
@@ -378,6 +424,7 @@ class Kernel:
     event_ns: int | None
     seq: int
     result_sha256: str
+    killed: tuple[str, str, int] | None
     def __new__(
         cls,
         instruments: Sequence[Any],
@@ -388,6 +435,7 @@ class Kernel:
         latency_target: Any,
         fees: Any,
         fees_target: Any,
+        risk: Any,
         seed: int,
         cash: Sequence[tuple[str, str]],
         equity_every_ns: int,
@@ -402,6 +450,8 @@ class Kernel:
         sink: Callable[[dict[str, dict[str, Any]]], None],
     ) -> None: ...
     def counts(self) -> dict[str, int]: ...
+    def codes_told(self) -> dict[str, int]: ...
+    def kill(self, reason: str, flatten: bool) -> bool: ...
     def book_counts(self, market: int) -> dict[str, int]: ...
     def equity(self) -> dict[str, float | None]: ...
     def position(self, market: int) -> float: ...

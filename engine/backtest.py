@@ -23,12 +23,14 @@ from engine.config import (
     ExchangeConfig,
     FeesConfig,
     LatencyConfig,
+    RiskConfig,
     RunConfig,
     build_strategy_config,
     config_sha256,
     did_you_mean,
 )
 from engine.latency import Samples, samples_of, samples_sha256
+from engine.risk import build_limits
 from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from engine.catalog import Catalog, Manifest
+    from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
-    from engine.statistics import RunStatistics
 
     Events = npt.NDArray[np.void]
 
@@ -64,10 +66,10 @@ class Backtest:
     `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
     `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
     lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. `latency`, `exchange` and `fees` are those of
+    rows before it only build the books. `latency`, `exchange`, `fees` and `risk` are those of
     `engine.config`, by default those of a run without further settings; `latency_samples` stands
     for the content of `latency.file`. `cash` is decimal text by
-    currency; `cob` defines the consolidated books.
+    currency; `cob` defines the consolidated books. A `recorder` writes down every command.
     """
 
     def __init__(
@@ -79,18 +81,21 @@ class Backtest:
         latency: LatencyConfig | None = None,
         exchange: ExchangeConfig | None = None,
         fees: FeesConfig | None = None,
+        risk: RiskConfig | None = None,
         latency_samples: Samples | None = None,
         cash: Mapping[str, str] | None = None,
         equity_every: str | int = "1s",
         seed: int = 7,
         begin_ns: int | None = None,
         cob: CobConfig | None = None,
+        recorder: CommandRecorder | None = None,
     ) -> None:
         self.strategy = strategy
         cob = CobConfig() if cob is None else cob
         latency = LatencyConfig() if latency is None else latency
         exchange = ExchangeConfig() if exchange is None else exchange
         fees = FeesConfig() if fees is None else fees
+        risk = RiskConfig() if risk is None else risk
         instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
         every_ns = duration_ns(equity_every, "run.equity_every")
@@ -106,6 +111,7 @@ class Backtest:
             "latency": {**dataclasses.asdict(latency), "samples": samples_sha256(samples)},
             "exchange": dataclasses.asdict(exchange),
             "fees": dataclasses.asdict(fees),
+            "risk": dataclasses.asdict(risk),
             "cash": cash,
             "cob": dataclasses.asdict(cob),
             "equity_every_ns": every_ns,
@@ -119,6 +125,7 @@ class Backtest:
             latency_target=load_target(latency.target, "latency.target"),
             fees=fees,
             fees_target=load_target(fees.target, "fees.target"),
+            risk=build_limits(risk, instruments),
             seed=seed,
             cash=list(cash.items()),
             equity_every_ns=every_ns,
@@ -131,7 +138,9 @@ class Backtest:
                 raise ValueError(f"feeds: expected one of {self._ids}, found {instrument!r}")
             self.kernel.add_stream(self._ids.index(instrument), kind)
             self._sources.append(iter(batches))
-        self._handlers = strategy._attach(self.kernel, instruments, seed, cob)  # noqa: SLF001
+        kernel = self.kernel if recorder is None else recorder.kernel(self.kernel, self._ids)
+        handlers = strategy._attach(kernel, instruments, seed, cob)  # noqa: SLF001
+        self._handlers = handlers if recorder is None else recorder.handlers(strategy, handlers)
 
     def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
         """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
@@ -161,15 +170,21 @@ class RunResult:
     summary: dict[str, Any]
 
 
-def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = None) -> RunResult:
+def run_backtest(
+    config: RunConfig,
+    *,
+    progress: Callable[[int], None] | None = None,
+    recorder: CommandRecorder | None = None,
+    report: bool = True,
+) -> RunResult:
     """Runs a configuration over its catalog and writes the run folder.
 
-    `progress` is called with the number of rows of each batch read. Raises ConfigError or
-    BacktestError for what the user can mend, StrategyError where the strategy raised.
+    `progress` is called with the number of rows of each batch read. A `recorder` writes down every
+    command; without `report` no HTML is made. Raises ConfigError or BacktestError for what the user
+    can mend, StrategyError where the strategy raised.
     """
-    from engine.report import write_report
     from engine.results import ParquetSink
-    from engine.run_folder import read_tables
+    from engine.run_folder import read_tables, summary_figures
 
     instruments = config.instruments()
     if not instruments:
@@ -186,11 +201,13 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 latency=config.latency,
                 exchange=config.exchange,
                 fees=config.fees,
+                risk=config.risk,
                 cash=config.run.cash,
                 equity_every=config.run.equity_every,
                 seed=config.seed,
                 begin_ns=start_ns,
                 cob=config.cob,
+                recorder=recorder,
             )
         except ValueError as error:
             # The settings are the user's; the kernel's own words name what is wrong with them.
@@ -205,10 +222,14 @@ def run_backtest(config: RunConfig, *, progress: Callable[[int], None] | None = 
                 raise BacktestError("data: no events in the range asked for (data.start, data.end)")
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
             run = read_tables(run_dir, summary)
-            _add_statistics(summary, run.statistics)
+            summary |= summary_figures(summary, run.statistics)
             _write_json(run_dir / "statistics.json", run.statistics.to_dict())
             _write_json(run_dir / "summary.json", summary)
-            write_report(run)
+            if report:
+                # Loaded where it is used: drawing libraries take longer to load than a short run.
+                from engine.report import write_report
+
+                write_report(run)
     return RunResult(run_dir, summary)
 
 
@@ -428,6 +449,8 @@ def _summary(
         "events_per_s": counts["events"] / wall_s if wall_s > 0 else None,
         "orders": counts["orders"],
         "rejected": counts["rejected"],
+        "reject_codes": backtest.kernel.codes_told(),
+        "risk": _risk(backtest.kernel.killed),
         "requests_too_late": counts["requests_too_late"],
         "fills": counts["fills"],
         "currency": only,
@@ -461,38 +484,19 @@ def _summary(
     }
 
 
-def _add_statistics(summary: dict[str, Any], statistics: RunStatistics) -> None:
-    """The figures that many look for first; all are in `statistics.json`."""
-    for name, figures in statistics.overall.items():
-        summary["by_currency"][name] |= {
-            "sortino": figures.equity.sortino,
-            "calmar": figures.equity.calmar,
-            "turnover": figures.trading.turnover,
-            "maker_share": figures.trading.maker_share,
-            "round_trips": figures.round_trips.count,
-            "hit_rate": figures.round_trips.hit_rate,
-            "profit_factor": figures.round_trips.profit_factor,
-            "slippage_bps": figures.trading.slippage.bps,
-            "time_in_market": figures.exposure.time_in_market,
-        }
-    reporting = statistics.reporting
-    equity = None if reporting is None else reporting.equity
-    summary["reporting"] = (
-        None
-        if reporting is None or equity is None
-        else {
-            "currency": reporting.currency,
-            "initial": equity.initial,
-            "equity": equity.final,
-            "pnl": equity.pnl,
-            "max_drawdown": equity.max_drawdown,
-            "sharpe": equity.sharpe,
-        }
-    )
-
-
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
+    """The state of the kill switch at the end of a run."""
+    cause, reason, ts_ns = killed or (None, None, None)
+    return {
+        "state": "armed" if killed is None else "killed",
+        "cause": cause,
+        "reason": reason,
+        "at": None if ts_ns is None else utc_text(ts_ns),
+    }
 
 
 def _warnings(books: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -300,7 +300,7 @@ class Catalog:
                 continue
             if end_ns is not None and entry.ts_recv_first_ns >= end_ns:
                 continue
-            yield from self._file_batches(instrument, entry, start_ns, end_ns, batch_rows, index)
+            yield from self.file_batches(instrument, entry, start_ns, end_ns, batch_rows, index)
 
     def bars(
         self,
@@ -398,15 +398,16 @@ class Catalog:
                     rows = rows.filter((pl.col(time) >= start_ns) & (pl.col(time) < end_ns))
                 yield from rows.iter_slices(batch_rows)
 
-    def _file_batches(
+    def file_batches(
         self,
         instrument: str,
         entry: FileEntry,
-        start_ns: int | None,
-        end_ns: int | None,
-        batch_rows: int,
-        index: int,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        batch_rows: int = 131_072,
+        index: int = 0,
     ) -> Iterator[Events]:
+        """Rows of one file of events with `start_ns <= ts_recv_ns < end_ns`; see `batches`."""
         # Parquet takes long to load and `import engine` must not wait for it.
         import pyarrow as pa
         import pyarrow.parquet as pq

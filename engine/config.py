@@ -30,7 +30,10 @@ __all__ = [
     "ExchangeConfig",
     "FeeTier",
     "FeesConfig",
+    "GroupRiskConfig",
+    "InstrumentRiskConfig",
     "LatencyConfig",
+    "RiskConfig",
     "RunConfig",
     "RunOptions",
     "StrategyConfig",
@@ -204,6 +207,100 @@ class FeesConfig:
     target: str | None = field(default=None, metadata=_doc("python: module:Class"))
 
 
+@dataclass
+class InstrumentRiskConfig:
+    """Limits of one instrument, as decimal text; null: no limit, or that of `risk.each`.
+
+    Quantities are in the instrument's units, money in US dollars; `docs/risk.md` says how positions
+    are valued.
+    """
+
+    order_qty_max: str | None = field(default=None, metadata=_doc("largest order"))
+    order_notional_max_usd: str | None = field(default=None, metadata=_doc("largest order"))
+    px_through_max_bps: str | None = field(
+        default=None, metadata=_doc("limit price beyond the mid, where it takes")
+    )
+    px_away_max_bps: str | None = field(
+        default=None, metadata=_doc("limit price behind the mid, where it rests")
+    )
+    open_orders_max: int | None = field(default=None, metadata=_doc("live orders"))
+    position_qty_max: str | None = field(
+        default=None, metadata=_doc("position with the open orders that extend it")
+    )
+    exposure_max_usd: str | None = field(
+        default=None, metadata=_doc("position with the open orders that extend it")
+    )
+    stop_loss_usd: str | None = field(
+        default=None, metadata=_doc("unrealized loss that closes the position")
+    )
+    stop_loss_percent: str | None = field(
+        default=None, metadata=_doc("the same in percent of the value at entry")
+    )
+
+
+@dataclass
+class GroupRiskConfig:
+    """Limits over several instruments, in US dollars; null: no limit."""
+
+    instruments: list[str] = field(default_factory=list, metadata=_doc("ids"))
+    gross_max_usd: str | None = field(default=None, metadata=_doc("sum of absolute exposures"))
+    net_max_usd: str | None = field(default=None, metadata=_doc("sum of signed exposures"))
+
+
+@dataclass
+class RiskConfig:
+    """Limits before every order and over time; null: no limit. See `docs/risk.md`.
+
+    `each` holds for every instrument, `instruments` for single ones by id; `groups` are sets of
+    instruments by a name of your own. `order_rates` are numbers of orders by time, `prices_usd`
+    prices of assets that no instrument of the run tells.
+    """
+
+    each: InstrumentRiskConfig = field(default_factory=InstrumentRiskConfig)
+    instruments: dict[str, InstrumentRiskConfig] = field(
+        default_factory=dict, metadata=_doc("by id, risk.instruments={ID: {position_qty_max: 1}}")
+    )
+    groups: dict[str, GroupRiskConfig] = field(
+        default_factory=dict, metadata=_doc("by name, {NAME: {instruments: [ID, …], …}}")
+    )
+    open_orders_max: int | None = field(default=None, metadata=_doc("live orders of the account"))
+    order_rates: dict[str, int] = field(
+        default_factory=dict, metadata=_doc("orders within a time, risk.order_rates={1s: 10}")
+    )
+    gross_max_usd: str | None = field(default=None, metadata=_doc("sum of absolute exposures"))
+    net_max_usd: str | None = field(default=None, metadata=_doc("sum of signed exposures"))
+    concentration_max_percent: str | None = field(
+        default=None, metadata=_doc("one instrument's share of gross exposure")
+    )
+    concentration_floor_usd: str = field(
+        default="0", metadata=_doc("gross exposure counts as at least this, for the share")
+    )
+    drawdown_max_usd: str | None = field(
+        default=None, metadata=_doc("fall of equity from its peak that ends trading")
+    )
+    drawdown_max_percent: str | None = field(
+        default=None, metadata=_doc("the same in percent of the peak")
+    )
+    daily_loss_max_usd: str | None = field(
+        default=None, metadata=_doc("loss since 00:00 UTC that ends trading")
+    )
+    daily_loss_max_percent: str | None = field(
+        default=None, metadata=_doc("the same in percent of the equity at 00:00 UTC")
+    )
+    losing_trades_max: int | None = field(
+        default=None, metadata=_doc("losing round trips in a row that end trading")
+    )
+    flatten: bool = field(
+        default=False, metadata=_doc("close all positions when a limit ends trading")
+    )
+    check_every: str = field(
+        default="100ms", metadata=_doc("how often the limits over time are looked at")
+    )
+    prices_usd: dict[str, str] = field(
+        default_factory=dict, metadata=_doc("by asset, risk.prices_usd.EUR=1.09")
+    )
+
+
 def _default_cash() -> dict[str, str]:
     return {"USDT": "100000", "USD": "100000", "BTC": "10", "ETH": "100"}
 
@@ -257,6 +354,7 @@ class RunConfig:
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
     fees: FeesConfig = field(default_factory=FeesConfig)
+    risk: RiskConfig = field(default_factory=RiskConfig)
     run: RunOptions = field(default_factory=RunOptions)
     seed: int = field(default=7, metadata=_doc("seed of every random choice in the run"))
 

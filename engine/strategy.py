@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Kernel,
         Order,
         Pivot,
+        RiskEvent,
         Sweep,
         Trade,
     )
@@ -56,6 +57,7 @@ HANDLERS = (
     "on_order",
     "on_fill",
     "on_gap",
+    "on_risk",
     "on_stop",
 )
 
@@ -152,6 +154,9 @@ class Strategy(Generic[C]):
 
     def on_gap(self, gap: Gap) -> None:
         """A book became suspect (`gap.is_trusted` False) or trusted again (True)."""
+
+    def on_risk(self, event: RiskEvent) -> None:
+        """Trading has ended (`event.is_killed`), or a position is being closed by its stop-loss."""
 
     def on_stop(self) -> None:
         """The data is at its end. Orders given here are refused (RUN_ENDED)."""
@@ -514,6 +519,14 @@ class Strategy(Generic[C]):
         """
         markets = range(len(self._markets)) if instrument is None else [self._market(instrument)]
         return sum(self._kernel.cancel_all(market) for market in markets)
+
+    def kill(self, reason: str, *, flatten: bool = False) -> bool:
+        """Ends trading for good: cancels every order, and lets only orders pass that reduce a
+        position; with `flatten` all positions are closed at market. `reason` is what reports tell.
+
+        Returns False where trading had ended before (a later call may still ask to flatten).
+        """
+        return self._kernel.kill(reason, flatten)
 
     def modify(
         self,

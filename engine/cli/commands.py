@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from engine.check.settings import CheckedRun
 from engine.cli.compose import parse_arguments
 from engine.config import ConfigError, RunConfig
 
@@ -317,6 +318,13 @@ def _backtest(arguments: Sequence[str]) -> int:
     return backtest.run(arguments)
 
 
+def _check(arguments: Sequence[str]) -> int:
+    # As `_backtest`.
+    from engine.cli import check
+
+    return check.run(arguments)
+
+
 COMMANDS = {
     "import": Command(
         "recordings, vendors' files and other engines' data into the catalog",
@@ -379,6 +387,17 @@ COMMANDS = {
             "cobalt report multirun/20240809T000000000000-sweep output=json",
         ),
         _report,
+    ),
+    "check": Command(
+        "does a strategy know the future, does its start matter, what do results hinge on",
+        CheckedRun,
+        (
+            "cobalt check all strategy=market_maker instrument=BTCUSDT-PERP.BINANCE",
+            "cobalt check lookahead strategy=my_module:MyStrategy check.cuts=20",
+            "cobalt check startup strategy=ma_cross check.settle=5m check.warmups=[1m,5m,20m]",
+            "cobalt check sensitivity strategy=market_maker latency=constant_1ms check.share=0.3",
+        ),
+        _check,
     ),
     "bench": Command(
         "time the hot paths, with peers beside them",

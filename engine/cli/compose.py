@@ -40,7 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-RUN_GROUPS = ("strategy", "instrument", "data", "cob", "exchange", "latency", "fees", "run")
+RUN_GROUPS = ("strategy", "instrument", "data", "cob", "exchange", "latency", "fees", "risk", "run")
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def show_command(name: str) -> None:
     for key, default, text in _keys(command.keys):
         table.add_row(f"  [bold]{key}[/bold]", escape(default), escape(text))
     out.print(table)
-    if name == "backtest":
+    if name in ("backtest", "check"):
         _show_choices(out)
 
 

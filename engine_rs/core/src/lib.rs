@@ -24,6 +24,7 @@ pub mod pivots;
 pub mod portfolio;
 pub mod random;
 pub mod ring;
+pub mod risk;
 pub mod testnet;
 pub mod ticks;
 pub mod verify;

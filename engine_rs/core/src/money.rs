@@ -169,12 +169,21 @@ impl Valuer {
 }
 
 /// Quotient rounded to the nearest integer, halves away from zero; `divisor` is positive.
+#[inline]
 pub fn div_round(value: i128, divisor: i128) -> i128 {
-    let (quotient, rest) = (value / divisor, value % divisor);
-    if rest.abs() >= divisor - rest.abs() {
-        quotient + value.signum()
-    } else {
-        quotient
+    // Most contracts are exact, and a mid is a half: neither needs a division of 128 bits.
+    match divisor {
+        1 => value,
+        2 => value / 2 + value % 2,
+        _ => {
+            let quotient = value / divisor;
+            let rest = (value - quotient * divisor).abs();
+            if rest >= divisor - rest {
+                quotient + value.signum()
+            } else {
+                quotient
+            }
+        }
     }
 }
 
@@ -253,5 +262,10 @@ pub(crate) mod tests {
         assert_eq!(div_round(-5, 2), -3);
         assert_eq!(div_round(5, 2), 3);
         assert_eq!(div_round(4, 3), 1);
+        assert_eq!(div_round(-7, 1), -7);
+        assert_eq!(
+            [-4, -3, 3, 4].map(|value| div_round(value, 2)),
+            [-2, -2, 2, 2]
+        );
     }
 }

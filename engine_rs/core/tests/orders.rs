@@ -12,12 +12,13 @@ use cobalt_core::exchange::models::{
 };
 use cobalt_core::exchange::{Rules, SelfTrade};
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
-use cobalt_core::kernel::{Fill, Kernel, MarketSettings, Settings, Step, StreamKind};
+use cobalt_core::kernel::{Fill, Kernel, MarketSettings, RiskSettings, Settings, Step, StreamKind};
 use cobalt_core::money::Money;
 use cobalt_core::order::{
     Change, NewOrder, OrderKind, Role, Status, TimeInForce, Trail, Trigger, TriggerBy, TriggerKind,
 };
 use cobalt_core::random::Random;
+use cobalt_core::risk::Cause;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -164,6 +165,7 @@ fn settings(random: &mut Random, inverse: bool, causal_responses: bool) -> Setti
         }],
         fees: Box::new(ValueFees::new(vec![rates])),
         causal_responses,
+        risk: RiskSettings::none(1),
         cash: vec![("USD".into(), Money(5_000))],
         equity_every_ns: 1_000 * MS,
         begin_ns: None,
@@ -264,6 +266,9 @@ fn act(kernel: &mut Kernel, random: &mut Random) {
         }
         9 if random.chance(0.1) => {
             kernel.cancel_all(0);
+        }
+        9 if random.chance(0.005) => {
+            kernel.kill(Cause::Operator, "drill", random.chance(0.5));
         }
         _ => {}
     }

@@ -3,7 +3,8 @@
 use cobalt_core::Event;
 use cobalt_core::book::Doubt;
 use cobalt_core::cob::Absence;
-use cobalt_core::kernel::Step;
+use cobalt_core::kernel::{RiskEvent as CoreRiskEvent, Step};
+use cobalt_core::risk::Cause;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -11,7 +12,7 @@ use crate::chart::Pivot;
 use crate::cob::CobMember;
 use crate::flow::Sweep;
 use crate::kernel::Kernel;
-use crate::records::{Bar, Fill, Gap, Trade};
+use crate::records::{Bar, Fill, Gap, RiskEvent, Trade};
 
 /// The strategy's handlers, each absent where the strategy does not override it.
 pub struct Handlers<'py> {
@@ -26,6 +27,7 @@ pub struct Handlers<'py> {
     order: Option<Bound<'py, PyAny>>,
     fill: Option<Bound<'py, PyAny>>,
     gap: Option<Bound<'py, PyAny>>,
+    risk: Option<Bound<'py, PyAny>>,
     start: Option<Bound<'py, PyAny>>,
     pub stop: Option<Bound<'py, PyAny>>,
 }
@@ -46,6 +48,7 @@ impl<'py> Handlers<'py> {
             order: get("on_order")?,
             fill: get("on_fill")?,
             gap: get("on_gap")?,
+            risk: get("on_risk")?,
             start: get("on_start")?,
             stop: get("on_stop")?,
         })
@@ -163,6 +166,10 @@ pub fn dispatch<'py>(
             };
             call(kernel, handlers.fill.as_ref(), "on_fill", (record,))
         }
+        Step::Risk(event) if handlers.risk.is_some() => {
+            let record = risk_record(kernel, &event);
+            call(kernel, handlers.risk.as_ref(), "on_risk", (record,))
+        }
         Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
         _ => Ok(()),
     }
@@ -187,6 +194,27 @@ fn gap_record(kernel: &Bound<'_, Kernel>, market: usize, is_trusted: bool) -> Ga
         is_trusted,
         reason: doubt.map(Doubt::name),
         detail: doubt.map(|doubt| format!("{doubt:?}")),
+        ts_recv_ns: borrowed.core.now_ns(),
+    }
+}
+
+fn risk_record(kernel: &Bound<'_, Kernel>, event: &CoreRiskEvent) -> RiskEvent {
+    let borrowed = kernel.borrow();
+    let is_killed = event.cause != Cause::StopLoss;
+    let reason = match (event.breach, borrowed.core.killed()) {
+        (Some(breach), _) => breach.to_string(),
+        (None, Some(kill)) => kill.reason.clone(),
+        (None, None) => String::new(),
+    };
+    RiskEvent {
+        cause: event.cause.name(),
+        is_killed,
+        instrument: event
+            .instrument()
+            .map(|market| borrowed.id(kernel.py(), usize::from(market))),
+        reason,
+        found: event.breach.map(|breach| breach.found.to_f64()),
+        limit: event.breach.map(|breach| breach.limit.to_f64()),
         ts_recv_ns: borrowed.core.now_ns(),
     }
 }

@@ -1,5 +1,7 @@
 //! The kernel as Python drives it.
 
+use std::collections::BTreeMap;
+
 use cobalt_core::Event;
 use cobalt_core::cob::Group;
 use cobalt_core::decimal::Step as DecimalStep;
@@ -8,6 +10,7 @@ use cobalt_core::kernel::{
     Batch, Kernel as CoreKernel, MarketSettings, Settings, Step, StreamKind, base_flow_unit,
 };
 use cobalt_core::money::Money;
+use cobalt_core::risk::Cause;
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -24,6 +27,7 @@ use crate::flow::Flow;
 use crate::models::{ExchangeSpec, Faults, FeesSpec, LatencySpec, money};
 use crate::ordering::{Conditions, Draft, change, request, requests};
 use crate::records::Order;
+use crate::risk::{LimitsSpec, kill_text};
 use crate::tables;
 
 /// Rows processed with the interpreter held, between two handlers that follow closely.
@@ -114,7 +118,7 @@ impl Kernel {
         reason = "named by keyword on the Python side, and extracted from Python by value"
     )]
     #[new]
-    #[pyo3(signature = (instruments, *, exchange, latency, latency_samples, latency_target, fees, fees_target, seed, cash, equity_every_ns, begin_ns, fingerprint))]
+    #[pyo3(signature = (instruments, *, exchange, latency, latency_samples, latency_target, fees, fees_target, risk, seed, cash, equity_every_ns, begin_ns, fingerprint))]
     fn new(
         py: Python<'_>,
         instruments: Vec<InstrumentSpec>,
@@ -124,6 +128,7 @@ impl Kernel {
         latency_target: Option<Bound<'_, PyAny>>,
         fees: FeesSpec,
         fees_target: Option<Bound<'_, PyAny>>,
+        risk: LimitsSpec,
         seed: u64,
         cash: Vec<(String, String)>,
         equity_every_ns: i64,
@@ -166,6 +171,7 @@ impl Kernel {
             markets,
             fees,
             causal_responses: exchange.causal_responses,
+            risk: risk.settings(),
             cash,
             equity_every_ns,
             begin_ns,
@@ -275,6 +281,23 @@ impl Kernel {
             dict.set_item(name, value)?;
         }
         Ok(dict)
+    }
+
+    /// How often each reject code was told, by name.
+    fn codes_told(&self) -> BTreeMap<&'static str, u64> {
+        self.core.codes_told().clone()
+    }
+
+    /// Ends trading for good, as the strategy asks for; False where it had ended before.
+    fn kill(&mut self, reason: &str, flatten: bool) -> PyResult<bool> {
+        let first = self.core.kill(Cause::Strategy, reason, flatten);
+        self.faults.take().map(|()| first)
+    }
+
+    /// Cause, reason and time of the end of trading; None while trading goes on.
+    #[getter]
+    fn killed(&self) -> Option<(&'static str, String, i64)> {
+        self.core.killed().map(kill_text)
     }
 
     /// Book counters of an instrument, as received: gaps, crossings and so on.

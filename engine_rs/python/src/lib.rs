@@ -18,6 +18,7 @@ mod models;
 mod numbers;
 mod ordering;
 mod records;
+mod risk;
 mod rows;
 mod tables;
 mod testnet;
@@ -43,6 +44,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     flow::register(m)?;
     flow_replay::register(m)?;
     importing::register(m)?;
+    risk::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
     m.add_class::<book::Book>()?;
@@ -51,6 +53,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Bar>()?;
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
+    m.add_class::<records::RiskEvent>()?;
     l3::register(m)?;
     Ok(())
 }

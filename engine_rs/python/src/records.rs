@@ -287,6 +287,25 @@ impl Trade {
     }
 }
 
+/// Trading ended, or a position is being closed by its stop-loss.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct RiskEvent {
+    pub cause: &'static str,
+    pub is_killed: bool,
+    pub instrument: Option<Py<PyString>>,
+    pub reason: String,
+    pub found: Option<f64>,
+    pub limit: Option<f64>,
+    pub ts_recv_ns: i64,
+}
+
+#[pymethods]
+impl RiskEvent {
+    fn __repr__(&self) -> String {
+        format!("RiskEvent({}: {})", self.cause, self.reason)
+    }
+}
+
 /// A book became suspect, or trusted again.
 #[pyclass(frozen, get_all, module = "engine._core")]
 pub struct Gap {

@@ -198,7 +198,8 @@ impl SimExchange {
 
 pub(super) fn waiting_answer(request: &NewOrder) -> Answer {
     Answer::Waiting {
-        px_ticks: request.trigger.map_or(0, |trigger| trigger.px_ticks),
+        trigger_px_ticks: request.trigger.map_or(0, |trigger| trigger.px_ticks),
+        px_ticks: request.px_ticks,
         qty_lots: request.qty_lots,
     }
 }

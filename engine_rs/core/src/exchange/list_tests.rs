@@ -3,7 +3,7 @@
 use super::models::{NoPartialFill, PartialFill};
 use super::test_venue::*;
 use super::*;
-use crate::order::{Role, TriggerKind};
+use crate::order::{Change, Role, TriggerKind};
 
 #[test]
 fn one_cancels_the_other() {
@@ -133,6 +133,28 @@ fn a_bracket_ends_with_an_entry_that_got_nothing() {
             "8 triggered",
             "8 filled 2@99 taker",
             "9 canceled LIST_ENDED"
+        ]
+    );
+}
+
+#[test]
+fn the_prices_of_an_exit_may_be_changed_but_not_its_quantity() {
+    let mut v = Venue::new(PartialFill);
+    bracket(&mut v, 1, limit(Side::Bid, 99, 5));
+    let to = |px_ticks, qty_lots| Change {
+        px_ticks,
+        qty_lots,
+        ..Change::default()
+    };
+    assert_eq!(v.modify(3, to(None, Some(6))), ["3 refused EXIT_QTY"]);
+    assert_eq!(v.modify(3, to(Some(104), None)), ["3 waits 5@0"]);
+    assert_eq!(
+        v.trade(Side::Ask, 98, 1),
+        [
+            "1 filled 5@99 maker",
+            "2 waits 5@95",
+            "3 triggered",
+            "3 rests 5@104"
         ]
     );
 }

@@ -314,7 +314,10 @@ impl SimExchange {
         let mut request = live.request;
         request.px_ticks = change.px_ticks.unwrap_or(request.px_ticks);
         request.qty_lots = change.qty_lots.unwrap_or(request.qty_lots);
-        let refusal = if request.qty_lots <= live.filled_lots {
+        let is_exit = request.link.is_some_and(|link| link.role == Role::Exit);
+        let refusal = if is_exit && request.qty_lots != live.request.qty_lots {
+            Some(RejectCode::ExitQty)
+        } else if request.qty_lots <= live.filled_lots && !is_exit {
             // Venues take this for a cancellation of what is left.
             let canceled = Answer::Canceled(Some(RejectCode::QtyBelowFilled));
             self.end(id, canceled, ts_ns, out);

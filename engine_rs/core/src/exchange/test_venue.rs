@@ -74,7 +74,11 @@ pub(super) fn told(reports: &[Report]) -> Vec<String> {
     let why = |code: Option<RejectCode>| code.map_or("", RejectCode::name);
     let text = |answer| match answer {
         Answer::Accepted { px_ticks, qty_lots } => format!("rests {qty_lots}@{px_ticks}"),
-        Answer::Waiting { px_ticks, qty_lots } => format!("waits {qty_lots}@{px_ticks}"),
+        Answer::Waiting {
+            trigger_px_ticks: px,
+            qty_lots,
+            ..
+        } => format!("waits {qty_lots}@{px}"),
         Answer::Triggered => "triggered".to_owned(),
         Answer::Filled {
             px_ticks,

@@ -12,8 +12,7 @@ use crate::exchange::SimExchange;
 use crate::exchange::models::LatencyModel;
 use crate::flow::{AggressorOrders, Flow};
 use crate::instrument::Instrument;
-use crate::money::Money;
-use crate::order::{Command, NewOrder, OrderKind, RejectCode, Report};
+use crate::order::{Command, Report};
 use crate::portfolio::Account;
 use crate::ticks::TickRing;
 
@@ -110,20 +109,20 @@ impl Market {
     }
 
     /// Twice the mid in ticks of the received book, while it is trusted and has two sides.
-    pub fn mid_px_x2(&self) -> Option<i64> {
-        self.book
-            .is_trusted()
-            .then(|| self.book.mid_px_x2())
-            .flatten()
+    pub(super) fn trusted_mid_px_x2(&self) -> Option<i64> {
+        self.book.mid_px_x2().filter(|_| self.book.is_trusted())
     }
 
     /// Twice the mark in ticks: the mid of the received book while it is trusted and has two sides,
     /// else the last such mid that was looked at.
     pub fn mark_px_x2(&mut self) -> Option<i64> {
-        if self.book.is_trusted() {
-            self.last_mid_x2 = self.book.mid_px_x2().or(self.last_mid_x2);
-        }
+        self.last_mid_x2 = self.mid_px_x2();
         self.last_mid_x2
+    }
+
+    /// As [`Self::mark_px_x2`], without being the last look.
+    pub(super) fn mid_px_x2(&self) -> Option<i64> {
+        self.trusted_mid_px_x2().or(self.last_mid_x2)
     }
 
     /// The state for an equity sample; the account's equity is the caller's to add.
@@ -142,52 +141,8 @@ impl Market {
         }
     }
 
-    /// Why an order cannot be sent, if it cannot.
-    pub(super) fn refuse(&self, request: &NewOrder) -> Option<RejectCode> {
-        if request.qty_lots < self.instrument.qty_lots_min.max(1) {
-            return Some(RejectCode::QtyTooSmall);
-        }
-        if request.qty_lots > self.instrument.qty_lots_max {
-            return Some(RejectCode::QtyTooLarge);
-        }
-        if let Some(display) = request.display_lots
-            && !(self.instrument.qty_lots_min.max(1)..=request.qty_lots).contains(&display)
-        {
-            return Some(RejectCode::DisplayInvalid);
-        }
-        let trigger_px = request.trigger.map(|trigger| trigger.px_ticks);
-        if trigger_px.is_some_and(|px| px < 0) {
-            return Some(RejectCode::PxNotPositive);
-        }
-        if request.kind == OrderKind::Market {
-            return None;
-        }
-        if request.px_ticks <= 0 {
-            return Some(RejectCode::PxNotPositive);
-        }
-        if self
-            .account
-            .valuer()
-            .value(request.px_ticks, request.qty_lots)
-            .is_none()
-        {
-            return Some(RejectCode::NotionalTooLarge);
-        }
-        let minimum = self.instrument.notional_min?.money()?;
-        let valuer = self.account.valuer();
-        let notional = valuer.quote_notional(request.px_ticks, request.qty_lots)?;
-        // What only makes a position smaller may be small.
-        (notional < minimum && !request.reduce_only).then_some(RejectCode::NotionalTooSmall)
-    }
-
     /// The position at the exchange, in signed lots: what is known of it arrives with the answers.
     pub fn position_at_exchange_lots(&self) -> i64 {
         self.exchange.position_lots()
-    }
-
-    /// Profit of the position: realized and unrealized, less fees, with funding and the like.
-    pub fn net(&mut self) -> Option<Money> {
-        let mark = self.mark_px_x2();
-        Some(self.account.position().cash() + self.account.unrealized(mark)?)
     }
 }

@@ -11,7 +11,7 @@
 //! 2. answers of the exchange received (instruments in order),
 //! 3. market data at the exchange (by receive time, then streams in order),
 //! 4. orders expiring at the exchange, then requests reaching it (instruments in order),
-//! 5. timers (in order of creation; the equity sample is the first).
+//! 5. timers (in order of creation; the equity sample is the first, then the look at limits).
 //!
 //! These are hftbacktest's rules for one instrument, where a strategy acts after everything at its
 //! own time. The run ends with the last row received: requests and answers due later, and timers,
@@ -31,6 +31,7 @@ mod markouts;
 mod orders;
 mod queues;
 mod records;
+mod risk;
 mod state;
 
 pub use feed::{Batch, Stream, StreamKind};
@@ -38,6 +39,7 @@ pub use market::Market;
 pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Placement, Records, RunHash};
+pub use risk::{RiskEvent, RiskSettings};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
 
@@ -55,10 +57,12 @@ use crate::money::Money;
 use crate::order::{Answer, Order, Report};
 use crate::pivots::Pivot;
 use crate::portfolio::Wallet;
+use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
 use markouts::Markouts;
 use orders::ClientIds;
 use queues::{Timers, next_on_grid};
+use risk::RiskDesk;
 
 /// How long the exchange, where it runs by what is received, waits for a message that shows a time
 /// to have passed at the venue.
@@ -86,6 +90,8 @@ pub struct Settings {
     pub fees: Box<dyn FeeModel>,
     /// Whether answers wait for the market data that explains them; see the module header.
     pub causal_responses: bool,
+    /// Limits, and how often the account is held against them.
+    pub risk: RiskSettings,
     /// Cash at the start, by currency.
     pub cash: Vec<(String, Money)>,
     /// Time between equity samples in ns, positive.
@@ -124,6 +130,8 @@ pub enum Step {
     Order(Order),
     /// An order was filled; the [`Step::Order`] before it told the order.
     Fill(Fill),
+    /// A position is being closed by its stop-loss, or trading has ended.
+    Risk(RiskEvent),
     /// A timer of the strategy is due.
     Timer(u64),
     /// The row budget is used up; call again.
@@ -163,6 +171,10 @@ pub struct Kernel {
     orders: BTreeMap<u64, Order>,
     orders_created: u64,
     client_ids: ClientIds,
+    /// How often each code was told.
+    codes_told: BTreeMap<&'static str, u64>,
+    risk: RiskEngine,
+    desk: RiskDesk,
     timers: Timers,
     steps: VecDeque<Step>,
     trades_due: VecDeque<TradeDue>,
@@ -230,6 +242,9 @@ impl Kernel {
         }
         u16::try_from(markets.len())
             .map_err(|_| Error::invalid("instruments", "at most 65535", markets.len()))?;
+        let instruments = markets.iter().map(|market| &market.instrument);
+        let risk = RiskEngine::new(instruments, settings.risk.limits.clone())?;
+        let desk = RiskDesk::new(&settings.risk, &markets, &wallets)?;
         let mut hash = RunHash::default();
         hash.settings(&settings.fingerprint);
         Ok(Self {
@@ -242,6 +257,9 @@ impl Kernel {
             orders: BTreeMap::new(),
             orders_created: 0,
             client_ids: ClientIds::default(),
+            codes_told: BTreeMap::new(),
+            risk,
+            desk,
             timers: Timers::default(),
             steps: VecDeque::new(),
             trades_due: VecDeque::new(),
@@ -313,6 +331,11 @@ impl Kernel {
     /// How much happened so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How often each reject code was told, by name.
+    pub fn codes_told(&self) -> &BTreeMap<&'static str, u64> {
+        &self.codes_told
     }
 
     /// Takes what was recorded since the last time.
@@ -519,6 +542,7 @@ impl Kernel {
         let every = self.equity_every_ns;
         self.timers
             .add(next_on_grid(time, every), Some(every), TimerUse::Equity);
+        self.begin_risk();
         self.steps.push_back(Step::Start);
     }
 
@@ -699,6 +723,7 @@ impl Kernel {
             Some((_, TimerUse::CobSample(index))) => self.sample_cob(index),
             Some((_, TimerUse::Cob(index))) => self.show_cob(index),
             Some((_, TimerUse::Sweep(index))) => self.end_sweep(index),
+            Some((_, TimerUse::Risk)) => self.watch_risk(),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
         }
@@ -718,7 +743,7 @@ impl Kernel {
 /// Notes the mids that are due before a time for the fills that wait for them.
 #[cold]
 fn look(markouts: &mut Markouts, markets: &[Market], ts_ns: i64, records: &mut Records) {
-    let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
+    let mid = |index: u16| markets[usize::from(index)].trusted_mid_px_x2();
     markouts.look(ts_ns, mid, &mut records.fills);
 }
 

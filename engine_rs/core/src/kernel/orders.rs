@@ -33,7 +33,7 @@ impl Kernel {
     ) -> u64 {
         let id = self.orders_created + 1;
         let refusal = self.name_order(id, client_id).or(refusal);
-        let refusal = refusal.or_else(|| self.refuse(&request));
+        let refusal = refusal.or_else(|| self.refuse(&request, 0));
         self.place(request, refusal, None)
     }
 
@@ -48,7 +48,8 @@ impl Kernel {
         let of = u8::try_from(requests.len()).unwrap_or(u8::MAX);
         let refusals: Vec<Option<RejectCode>> = requests
             .iter()
-            .map(|(request, _)| refusal.or_else(|| self.refuse(request)))
+            .enumerate()
+            .map(|(ahead, (request, _))| refusal.or_else(|| self.refuse(request, ahead)))
             .collect();
         let any = refusals.iter().any(Option::is_some);
         let delay = requests
@@ -64,7 +65,7 @@ impl Kernel {
     }
 
     /// Files an order and sends it, or tells that it is refused.
-    fn place(
+    pub(super) fn place(
         &mut self,
         request: NewOrder,
         refusal: Option<RejectCode>,
@@ -76,7 +77,7 @@ impl Kernel {
         let command = Command::New(request);
         self.hash.command(self.now_ns, id, &command);
         let order = Order {
-            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].mid_px_x2(),
+            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].trusted_mid_px_x2(),
             ..Order::new(id, request, self.now_ns)
         };
         if let Some(code) = refusal {
@@ -88,6 +89,7 @@ impl Kernel {
             self.tell_order(refused, self.now_ns);
         } else {
             self.orders.insert(id, order);
+            self.risk.on_submit(id, &request, self.now_ns);
             let market = usize::from(request.instrument);
             let delay = delay.unwrap_or_else(|| self.order_entry(market));
             self.send(market, id, command, delay);
@@ -95,12 +97,12 @@ impl Kernel {
         id
     }
 
-    /// Why an order is refused before it is sent, if it is.
-    fn refuse(&self, request: &NewOrder) -> Option<RejectCode> {
+    /// Why an order is refused before it is sent, if it is; `ahead` orders are sent with it.
+    fn refuse(&self, request: &NewOrder, ahead: usize) -> Option<RejectCode> {
         if self.phase == Phase::Ended {
             return Some(RejectCode::RunEnded);
         }
-        self.markets[usize::from(request.instrument)].refuse(request)
+        self.risk.check(request, ahead, None, &self.risk_view())
     }
 
     /// Files the name of an order to come; the refusal where it was used before.
@@ -162,17 +164,20 @@ impl Kernel {
         if let (Some(trigger), Some(px)) = (&mut wanted.trigger, change.trigger_px_ticks) {
             trigger.px_ticks = px;
         }
-        match self.refuse(&wanted) {
-            Some(code) => {
-                let command = Command::Modify(change);
-                self.hash.command(self.now_ns, id, &command);
-                let refused = Order {
-                    reject: Some(code),
-                    ..order
-                };
-                self.tell_order(refused, self.now_ns);
-            }
-            None => self.request(market, id, Command::Modify(change)),
+        let ended = (self.phase == Phase::Ended).then_some(RejectCode::RunEnded);
+        let refusal =
+            ended.or_else(|| self.risk.check_modify(id, &wanted, None, &self.risk_view()));
+        if let Some(code) = refusal {
+            let command = Command::Modify(change);
+            self.hash.command(self.now_ns, id, &command);
+            let refused = Order {
+                reject: Some(code),
+                ..order
+            };
+            self.tell_order(refused, self.now_ns);
+        } else {
+            self.risk.on_modify(id, wanted.qty_lots, self.now_ns);
+            self.request(market, id, Command::Modify(change));
         }
         true
     }
@@ -253,12 +258,15 @@ impl Kernel {
             }
             _ => None,
         };
+        self.risk.on_answer(order.id, before, &report.answer);
         self.tell_order(order, time);
         if let Some(fill) = fill {
             self.hash.fill(&fill);
             self.counts.fills += 1;
-            self.markouts.push(fill, self.markets[market].mid_px_x2());
+            self.markouts
+                .push(fill, self.markets[market].trusted_mid_px_x2());
             self.steps.push_back(Step::Fill(fill));
+            self.watch_risk();
         }
         Ok(())
     }
@@ -309,9 +317,13 @@ impl Kernel {
 
     /// Files an order's new state and tells the strategy.
     fn tell_order(&mut self, mut order: Order, time: i64) {
+        if let Some(code) = order.reject {
+            *self.codes_told.entry(code.name()).or_default() += 1;
+        }
         if order.status.is_done() {
             order.ts_done_ns = Some(time);
             self.orders.remove(&order.id);
+            self.risk.on_done(order.id);
             self.records.orders.push(order);
             self.counts.rejected += u64::from(order.status == Status::Rejected);
         } else {

@@ -52,6 +52,8 @@ pub enum TimerUse {
     Cob(usize),
     /// Look whether an aggressor's order of an instrument is over.
     Sweep(usize),
+    /// Let the risk engine look at the account.
+    Risk,
     /// Call the strategy.
     User,
 }

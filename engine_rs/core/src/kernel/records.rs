@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::markouts::FillRow;
+use super::risk::RiskEvent;
 use crate::event::Side;
 use crate::money::Money;
 use crate::order::{Command, NewOrder, Order, Trail, TriggerKind};
@@ -188,6 +189,14 @@ impl RunHash {
                 order.ts_exchange_ns.unwrap_or(i64::MIN),
             ],
         );
+    }
+
+    /// Trading ended, or a position is being closed, for the reason given.
+    pub fn risk(&mut self, ts_ns: i64, event: &RiskEvent, reason: &str) {
+        let instrument = event.instrument().map_or(-1, i64::from);
+        self.tag(b'K', &[ts_ns, event.cause as i64, instrument]);
+        self.0.update((reason.len() as u64).to_le_bytes());
+        self.0.update(reason.as_bytes());
     }
 
     /// A fill.

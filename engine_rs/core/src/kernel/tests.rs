@@ -76,6 +76,7 @@ pub(super) fn settings(entry: i64, response: i64) -> Settings {
         }],
         fees: Box::new(ValueFees::new(vec![rates])),
         causal_responses: false,
+        risk: RiskSettings::none(1),
         cash: vec![("USD".into(), Money(1_000_000_000_000_000))],
         equity_every_ns: 1_000,
         begin_ns: None,

@@ -69,4 +69,42 @@ codes! {
     ClientIdUsed = 21, "CLIENT_ID_USED";
     /// The iceberg's displayed quantity is not between the minimum and the whole.
     DisplayInvalid = 22, "DISPLAY_INVALID";
+    /// The quantity of a bracket's exit follows its entry and cannot be changed.
+    ExitQty = 23, "EXIT_QTY";
+    /// Trading has ended: only orders that reduce a position pass.
+    RiskKilled = 100, "RISK_KILLED";
+    /// The position is being closed by its stop-loss: only orders that reduce it pass.
+    RiskStopped = 101, "RISK_STOPPED";
+    /// The order's quantity is above the limit.
+    RiskOrderQty = 102, "RISK_ORDER_QTY";
+    /// The order's notional is above the limit.
+    RiskOrderNotional = 103, "RISK_ORDER_NOTIONAL";
+    /// The limit price lies too far on the far side of the mid, where it takes.
+    RiskPxThrough = 104, "RISK_PX_THROUGH";
+    /// The limit price lies too far on the near side of the mid, where it rests.
+    RiskPxAway = 105, "RISK_PX_AWAY";
+    /// Too many orders and modifications were sent within an interval.
+    RiskOrderRate = 106, "RISK_ORDER_RATE";
+    /// Too many orders of the instrument are live.
+    RiskInstrumentOrders = 107, "RISK_INSTRUMENT_ORDERS";
+    /// Too many orders of the account are live.
+    RiskAccountOrders = 108, "RISK_ACCOUNT_ORDERS";
+    /// The position could become too large.
+    RiskPosition = 109, "RISK_POSITION";
+    /// The instrument's exposure could become too large.
+    RiskExposure = 110, "RISK_EXPOSURE";
+    /// The gross exposure of a group could become too large.
+    RiskGroupGross = 111, "RISK_GROUP_GROSS";
+    /// The net exposure of a group could become too large.
+    RiskGroupNet = 112, "RISK_GROUP_NET";
+    /// The gross exposure of the account could become too large.
+    RiskAccountGross = 113, "RISK_ACCOUNT_GROSS";
+    /// The net exposure of the account could become too large.
+    RiskAccountNet = 114, "RISK_ACCOUNT_NET";
+    /// The instrument's share of the account's gross exposure could become too large.
+    RiskConcentration = 115, "RISK_CONCENTRATION";
+    /// A limit needs a price that is not known yet.
+    RiskPriceMissing = 116, "RISK_PRICE_MISSING";
+    /// The free balance or margin does not cover the order.
+    RiskFunds = 117, "RISK_FUNDS";
 }

@@ -260,10 +260,14 @@ impl Order {
                 self.ts_accept_ns = self.ts_accept_ns.or(self.ts_exchange_ns);
                 (self.request.px_ticks, self.request.qty_lots) = (px_ticks, qty_lots);
             }
-            Answer::Waiting { px_ticks, qty_lots } => {
-                self.request.qty_lots = qty_lots;
+            Answer::Waiting {
+                trigger_px_ticks,
+                px_ticks,
+                qty_lots,
+            } => {
+                (self.request.px_ticks, self.request.qty_lots) = (px_ticks, qty_lots);
                 if let Some(trigger) = &mut self.request.trigger {
-                    trigger.px_ticks = px_ticks;
+                    trigger.px_ticks = trigger_px_ticks;
                 }
             }
             Answer::Triggered => {}
@@ -325,7 +329,9 @@ pub enum Answer {
     },
     /// The order waits for its trigger, or for the entry of its bracket.
     Waiting {
-        /// Trigger price in ticks; 0 where there is none yet.
+        /// Trigger price in ticks; 0 where there is none.
+        trigger_px_ticks: i64,
+        /// Limit price in ticks; 0 where it becomes a market order.
         px_ticks: i64,
         /// Total quantity in lots.
         qty_lots: i64,

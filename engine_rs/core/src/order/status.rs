@@ -118,7 +118,11 @@ mod tests {
         let (px_ticks, qty_lots) = (1, 1);
         let answers = [
             Answer::Accepted { px_ticks, qty_lots },
-            Answer::Waiting { px_ticks, qty_lots },
+            Answer::Waiting {
+                trigger_px_ticks: 1,
+                px_ticks,
+                qty_lots,
+            },
             Answer::Triggered,
             fill(false),
             fill(true),
