@@ -15,6 +15,7 @@ __version__: str
 BUILD_PROFILE: str
 EVENT_DTYPE: np.dtype[np.void]
 TS_NONE: int
+PX_NONE: int
 SEQ_NONE: int
 
 def replay_book(

@@ -3,8 +3,9 @@
 Layout: `ROOT/<VENUE>/<INSTRUMENT>/<kind>/<YYYY-MM-DD>/<part>.parquet` and one `manifest.json` for
 each instrument, replaced by one rename. A file that no manifest names does not exist for readers,
 so an import that is cut off leaves nothing half visible. `day` is the UTC day of `ts_recv_ns`.
-Beside events there are candles, `bars/<interval>/<YYYY>/`, and single orders; see
-`engine.catalog_tables` for their columns.
+Beside events there are candles, `bars/<interval>/<YYYY>/`, single orders, mark prices,
+`marks/<YYYY-MM>/`, and funding rates, `funding/<YYYY>/`; see `engine.catalog_tables` for their
+columns.
 
 Each kind of an instrument is a stream: rows in the order of arrival, `ts_recv_ns` never going back,
 the rows of one venue message together in one row group. Prices are ticks and quantities lots of the
@@ -37,6 +38,7 @@ __all__ = [
     "BAR_INTERVALS",
     "KINDS",
     "ORDER_ACTIONS",
+    "RATE_KINDS",
     "TABLE_KINDS",
     "Catalog",
     "CatalogError",
@@ -50,8 +52,12 @@ __all__ = [
 KINDS = ("depth", "trades", "offbook", "quotes")
 """The data kinds: deltas and snapshots, trades on the book, trades off it, best bid and ask."""
 
-TABLE_KINDS = ("bars", "orders")
-"""The data kinds that are not made of events: candles, and single orders with their ids."""
+RATE_KINDS = ("marks", "funding")
+"""Mark prices and funding rates: tables that are read as events too."""
+
+TABLE_KINDS = ("bars", "orders", *RATE_KINDS)
+"""The data kinds that are kept as tables of their own columns: candles, single orders with their
+ids, mark prices and funding rates."""
 
 BAR_INTERVALS = {
     "1s": 1_000_000_000,
@@ -176,8 +182,8 @@ class Manifest:
 
     @property
     def event_files(self) -> list[FileEntry]:
-        """The files of events: all but candles and single orders."""
-        return [entry for entry in self.files if entry.kind in KINDS]
+        """The files of what can be replayed: all but candles and single orders."""
+        return [entry for entry in self.files if entry.kind in (*KINDS, *RATE_KINDS)]
 
     @property
     def intervals(self) -> list[str]:
@@ -287,14 +293,23 @@ class Catalog:
         snapshot received at or before `start_ns`, so that a book stands when `start_ns` comes; rows
         of that run-up are those with `ts_recv_ns < start_ns`, and a caller shows the book to nobody
         before then. Without such a snapshot depth begins at `start_ns`, and the book waits for the
-        next one. `index` goes into the column `instrument`.
+        next one. Mark prices begin with the last one received at or before `start_ns` likewise.
+        `index` goes into the column `instrument`.
 
         Each file's SHA-256 is checked before a row of it is given out. Raises `CatalogError` naming
         the file, the hash expected and the hash found.
         """
-        entries = self.manifest(instrument).of_kind(_kind(kind))
+        entries = self.manifest(instrument).of_kind(_kind(kind, (*KINDS, *RATE_KINDS)))
         if batch_rows < 1:
             raise CatalogError(f"batch_rows: expected at least 1, found {batch_rows}")
+        if kind in RATE_KINDS:
+            from engine.catalog_tables import rate_events
+
+            frames = self.rate_batches(
+                instrument, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=batch_rows
+            )
+            yield from (rate_events(frame, kind, index) for frame in frames)
+            return
         if kind == "depth" and start_ns is not None:
             start_ns = _run_up(entries, start_ns)
         for entry in entries:
@@ -383,6 +398,29 @@ class Catalog:
 
         for frame in self.order_batches(instrument, end_ns=end_ns, batch_rows=batch_rows):
             yield order_events(frame, index)
+
+    def rate_batches(
+        self,
+        instrument: str,
+        kind: str,
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        batch_rows: int = 131_072,
+    ) -> Iterator[pl.DataFrame]:
+        """Mark prices (`marks`) or funding rates (`funding`) with `start_ns <= ts_recv_ns < end_ns`
+        in the order of arrival, in frames of at most `batch_rows` rows; for the columns see
+        `engine.catalog_tables.marks_schema` and `funding_schema`. Mark prices begin with the last
+        one received at or before `start_ns`. Raises `CatalogError` for files that are missing or
+        damaged.
+        """
+        entries = self.manifest(instrument).of_kind(_kind(kind, RATE_KINDS))
+        time = "ts_recv_ns"
+        if kind == "marks" and start_ns is not None:
+            before = [entry for entry in entries if entry.ts_recv_first_ns <= start_ns][-1:]
+            held = self._table_batches(instrument, before, time, None, start_ns + 1, batch_rows)
+            start_ns = max((frame[time][-1] for frame in held), default=start_ns)
+        yield from self._table_batches(instrument, entries, time, start_ns, end_ns, batch_rows)
 
     def _table_batches(
         self,
@@ -503,7 +541,8 @@ def _streams(manifest: Manifest) -> Iterator[tuple[str, list[FileEntry]]]:
         yield kind, manifest.of_kind(kind)
     for interval in manifest.intervals:
         yield "bars", manifest.of_interval(interval)
-    yield "orders", manifest.of_kind("orders")
+    for kind in ("orders", *RATE_KINDS):
+        yield kind, manifest.of_kind(kind)
 
 
 def _summary(manifest: Manifest, kind: str, entries: list[FileEntry]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Data of the catalog that is not made of events: candles (`bars`), single orders (`orders`).
+"""Data of the catalog with columns of its own: candles (`bars`), single orders (`orders`), mark
+prices (`marks`), funding rates (`funding`).
 
-Both are Parquet files of integer columns under the same manifest. Candles of one interval are a
+All are Parquet files of integer columns under the same manifest. Candles of one interval are a
 stream of their own, `bars/<interval>/<YYYY>/` (`<YYYY-MM>` below a minute), so that years of them
-are a few files; orders lie by day like events.
+are a few files; marks lie by month, fundings by year, orders by day like events.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
 __all__ = [
     "BARS",
     "ORDERS",
+    "RATES",
     "TableSpec",
     "TableStream",
     "bars_schema",
+    "funding_schema",
+    "marks_schema",
     "order_events",
     "orders_schema",
     "orders_table",
+    "rate_events",
 ]
 
 _MINUTE_NS = 60_000_000_000
@@ -104,20 +109,68 @@ def orders_table(events: Events) -> Any:
     return pa.table(arrays, schema=schema)
 
 
+def marks_schema() -> Any:
+    """The columns of mark prices, int64: the venue's clock and ours in ns since the epoch, and the
+    price in 1e-8 of the quote asset, because it is an average and finer than the tick.
+    """
+    import pyarrow as pa
+
+    names = ("ts_event_ns", "ts_recv_ns", "px_e8")
+    return pa.schema([pa.field(name, pa.int64(), nullable=False) for name in names])
+
+
+def funding_schema() -> Any:
+    """The columns of fundings, int64: the venue's time of payment and ours of learning of it in ns
+    since the epoch, the rate in 1e-8 of the notional, and the mark price that it is paid on in 1e-8
+    of the quote asset (null: the source does not tell it).
+    """
+    import pyarrow as pa
+
+    names = ("ts_event_ns", "ts_recv_ns", "rate_e8")
+    needed = [pa.field(name, pa.int64(), nullable=False) for name in names]
+    return pa.schema([*needed, pa.field("mark_e8", pa.int64())])
+
+
+_MARK, _FUNDING = 6, 7
+
+
+def rate_events(frame: pl.DataFrame, kind: str, index: int) -> Events:
+    """Rows of `marks` or `funding` as events of their own, each a message."""
+    rows = np.zeros(len(frame), _core.EVENT_DTYPE)
+    for name in ("ts_event_ns", "ts_recv_ns"):
+        rows[name] = frame[name].to_numpy()
+    if kind == "marks":
+        rows["kind"] = _MARK
+        rows["px_ticks"] = frame["px_e8"].to_numpy()
+    else:
+        rows["kind"] = _FUNDING
+        rows["qty_lots"] = frame["rate_e8"].to_numpy()
+        rows["px_ticks"] = frame["mark_e8"].fill_null(_core.PX_NONE).to_numpy()
+    rows["seq"] = rows["prev_seq"] = _core.SEQ_NONE
+    rows["flags"] = _core.FLAG_FIRST | _core.FLAG_LAST
+    rows["instrument"] = index
+    return rows
+
+
 @dataclass(frozen=True)
 class TableSpec:
-    """How tables of a kind are kept: their time column, their schema's maker, and whether two rows
-    may share a time.
+    """How tables of a kind are kept: their time column, their schema's maker, whether two rows may
+    share a time, and the unit of time of a folder (candles: by their interval).
     """
 
     kind: str
     time: str
     schema: Any
     ties: bool
+    folder: str = "D"
 
 
 BARS = TableSpec("bars", "ts_start_ns", bars_schema, ties=False)
 ORDERS = TableSpec("orders", "ts_recv_ns", orders_schema, ties=True)
+RATES = {
+    "marks": TableSpec("marks", "ts_recv_ns", marks_schema, ties=True, folder="M"),
+    "funding": TableSpec("funding", "ts_recv_ns", funding_schema, ties=False, folder="Y"),
+}
 
 
 @dataclass
@@ -200,7 +253,7 @@ class TableStream:
     def _periods(self, times: Any) -> Any:
         """The day, month or year of each time: its text is the name of the folder."""
         step_ns = self._step_ns
-        unit = "D" if step_ns is None else "Y" if step_ns >= _MINUTE_NS else "M"
+        unit = self._spec.folder if step_ns is None else "Y" if step_ns >= _MINUTE_NS else "M"
         return times.astype("datetime64[ns]").astype(f"datetime64[{unit}]")
 
     def finish(self) -> None:

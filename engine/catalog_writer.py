@@ -27,7 +27,7 @@ from engine.catalog import (
     Manifest,
     SourceEntry,
 )
-from engine.catalog_tables import BARS, ORDERS, TableStream
+from engine.catalog_tables import BARS, ORDERS, RATES, TableStream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +161,13 @@ class CatalogWriter:
         in the order of arrival. Raises `CatalogError` for any other.
         """
         self._tables.setdefault("orders", TableStream(self, ORDERS)).append(table)
+
+    def append_rates(self, kind: str, table: Any) -> None:
+        """Adds mark prices (`marks`) or funding rates (`funding`), a pyarrow table of
+        `engine.catalog_tables.marks_schema` or `funding_schema`, in the order of arrival. Raises
+        `CatalogError` for any other.
+        """
+        self._tables.setdefault(kind, TableStream(self, RATES[kind])).append(table)
 
     def commit(
         self, *, details: dict[str, Any] | None = None, resume: dict[str, Any] | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "MARKETS",
+    "Bracket",
     "Instrument",
     "instrument_from_exchange_info",
     "instrument_ids",
@@ -44,8 +45,27 @@ _DECIMAL_FIELDS = (
     "notional_min",
     "maker_fee",
     "taker_fee",
+    "liquidation_fee",
+    "px_band_up",
+    "px_band_down",
 )
 _POSITIVE_FIELDS = ("tick", "lot", "contract_size", "qty_min", "qty_max")
+# What only derivatives have: written to a file where it is known.
+_OPTIONAL_FIELDS = ("liquidation_fee", "px_band_up", "px_band_down", "brackets")
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """One row of a venue's margin table. It counts for notionals above `floor` and up to `cap`, in
+    the settlement asset: the maintenance margin is notional × `rate` − `amount`, the leverage at
+    most `leverage`. All but the leverage are decimal text.
+    """
+
+    floor: str
+    cap: str
+    rate: str
+    amount: str
+    leverage: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,13 @@ class Instrument:
     for an inverse instrument in contracts of `contract_size` quote units. `notional_min` is in the
     quote asset (None: no minimum). Fees are shares of notional, negative for a rebate. `market`
     picks the decoder of raw recordings (`other`: there is none, the data comes from vendor files)
-    and `symbol` is the venue's own name. Raises `ConfigError` for a value that cannot be used.
+    and `symbol` is the venue's own name.
+
+    What only derivatives have may be unknown: `liquidation_fee`, a share of the notional that a
+    liquidation closes (None: nothing); `px_band_up` and `px_band_down`, how far a limit price may
+    lie from the mark, as multiples of it (None: anywhere); `brackets`, the margin table, the
+    smallest notional first, without which an account with margin cannot hold the instrument.
+    Raises `ConfigError` for a value that cannot be used.
     """
 
     id: str
@@ -73,6 +99,10 @@ class Instrument:
     taker_fee: str
     market: str
     symbol: str
+    liquidation_fee: str | None = None
+    px_band_up: str | None = None
+    px_band_down: str | None = None
+    brackets: list[Bracket] | None = None
 
     def __post_init__(self) -> None:
         _check_id(self.id)
@@ -92,19 +122,23 @@ class Instrument:
                 f"instrument {self.id}, qty_max: expected at least qty_min {self.qty_min},"
                 f" found '{self.qty_max}'"
             )
+        self._check_derivative()
 
     @classmethod
     def from_mapping(cls, instrument_id: str, values: Mapping[str, Any]) -> Instrument:
         """The instrument with this id from the mapping of its YAML file."""
         prefix = f"instrument {instrument_id}, "
         for name in _DECIMAL_FIELDS:
-            if isinstance(values.get(name), float):
-                text = format(Decimal(repr(values[name])), "f")
-                raise ConfigError(
-                    f"{prefix}{name}: a decimal is written in quotes, so that it stays exact:"
-                    f' {name}: "{text}"'
-                )
-        return build(cls, {"id": instrument_id, **values}, prefix=prefix)
+            _check_exact(values, name, prefix)
+        rows = values.get("brackets")
+        if rows is None:
+            return build(cls, {"id": instrument_id, **values}, prefix=prefix)
+        if isinstance(rows, str) or not hasattr(rows, "__len__") or hasattr(rows, "items"):
+            raise ConfigError(f"{prefix}brackets: expected a list of brackets, found {rows!r}")
+        brackets = [_bracket(row, f"{prefix}brackets[{at}].") for at, row in enumerate(rows)]
+        others = {name: value for name, value in values.items() if name != "brackets"}
+        made = build(cls, {"id": instrument_id, **others}, prefix=prefix)
+        return dataclasses.replace(made, brackets=brackets)
 
     @property
     def venue(self) -> str:
@@ -116,11 +150,31 @@ class Instrument:
         """The asset that profit, fees and margin are paid in."""
         return self.base if self.kind == "inverse" else self.quote
 
-    def to_mapping(self) -> dict[str, str | None]:
-        """The fields as they stand in a YAML file: all but the id, which is the file's key."""
+    def to_mapping(self) -> dict[str, Any]:
+        """The fields as they stand in a YAML file: all but the id, which is the file's key, and
+        what is not known of a derivative.
+        """
         fields = dataclasses.asdict(self)
         del fields["id"]
+        for name in _OPTIONAL_FIELDS:
+            if fields[name] is None:
+                del fields[name]
         return fields
+
+    def _check_derivative(self) -> None:
+        found = [name for name in _OPTIONAL_FIELDS if getattr(self, name) is not None]
+        if found and self.kind == "spot":
+            raise ConfigError(
+                f"instrument {self.id}, {found[0]}: expected nothing for spot,"
+                f" found {getattr(self, found[0])!r}"
+            )
+        up, down = self.px_band_up, self.px_band_down
+        if (up is None) != (down is None):
+            missing, given = ("px_band_up", down) if up is None else ("px_band_down", up)
+            raise ConfigError(
+                f"instrument {self.id}, {missing}: expected a multiple of the mark price beside the"
+                f" other end {given} of the band, found nothing"
+            )
 
     def _check_decimal(self, name: str, text: str) -> None:
         if not _DECIMAL.fullmatch(text):
@@ -136,6 +190,29 @@ class Instrument:
             raise ConfigError(
                 f"instrument {self.id}, {name}: expected a share between -1 and 1, found '{text}'"
             )
+
+
+def _check_exact(values: Mapping[str, Any], name: str, prefix: str) -> None:
+    if isinstance(values.get(name), float):
+        text = format(Decimal(repr(values[name])), "f")
+        raise ConfigError(
+            f"{prefix}{name}: a decimal is written in quotes, so that it stays exact:"
+            f' {name}: "{text}"'
+        )
+
+
+def _bracket(row: Any, prefix: str) -> Bracket:
+    """One bracket of a file; what the rows say of one another is checked where they are used."""
+    if not hasattr(row, "items"):
+        raise ConfigError(f"{prefix.rstrip('.')}: expected floor, cap, rate, …, found {row!r}")
+    for name in ("floor", "cap", "rate", "amount"):
+        _check_exact(row, name, prefix)
+        text = row.get(name)
+        if isinstance(text, str) and not _DECIMAL.fullmatch(text):
+            raise ConfigError(
+                f"{prefix}{name}: expected a decimal number such as 0.01, found '{text}'"
+            )
+    return build(Bracket, row, prefix=prefix)
 
 
 def instrument_ids() -> list[str]:
@@ -166,11 +243,23 @@ def write_instrument(instrument: Instrument, folder: Path) -> Path:
     for name, value in instrument.to_mapping().items():
         quoted = name in _DECIMAL_FIELDS and value is not None
         text = "null" if value is None else f'"{value}"' if quoted else value
-        lines.append(f"  {name}: {text}")
+        if name == "brackets":
+            lines += ["  brackets:", *map(_bracket_line, value)]
+        else:
+            lines.append(f"  {name}: {text}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{instrument.id}.yaml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _bracket_line(bracket: Mapping[str, Any]) -> str:
+    """A bracket as a line of YAML."""
+    cells = (
+        f"{name}: {value}" if name == "leverage" else f'{name}: "{value}"'
+        for name, value in bracket.items()
+    )
+    return f"    - {{{', '.join(cells)}}}"
 
 
 def instrument_from_exchange_info(
@@ -221,6 +310,9 @@ def _from_entry(
     notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
     notional_min = notional.get("minNotional", notional.get("notional"))
     maker, taker = _ORDINARY_FEES[market]
+    # Spot has a filter of this name too, which is about the average price of trades.
+    band = filters.get("PERCENT_PRICE", {}) if market != "binance_spot" else {}
+    liquidation_fee = entry.get("liquidationFee")
     return Instrument(
         id=_instrument_id(entry["symbol"], market, entry.get("contractType")),
         kind=_KIND_OF_MARKET[market],
@@ -236,6 +328,9 @@ def _from_entry(
         taker_fee=taker_fee or taker,
         market=market,
         symbol=entry["symbol"],
+        liquidation_fee=None if liquidation_fee is None else _plain(liquidation_fee),
+        px_band_up=_plain(band["multiplierUp"]) if band else None,
+        px_band_down=_plain(band["multiplierDown"]) if band else None,
     )
 
 

@@ -92,3 +92,16 @@ def test_slips_are_answered(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"none\.json"):
         run_import("binance_exchange_info", ["none.json"], "SOLUSDT", "unused")
     assert not (tmp_path / "conf").exists()
+
+
+def test_what_only_derivatives_have(tmp_path: Path) -> None:
+    band = {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500", "multiplierDown": "0.9500"}
+    filters = [*USDM["filters"], band]
+    entry = {**USDM, "liquidationFee": "0.012500", "filters": filters}
+    run(tmp_path, [entry], "SOLUSDT")
+    made = load_instrument("SOLUSDT-PERP.BINANCE")
+    assert (made.liquidation_fee, made.px_band_up, made.px_band_down) == ("0.0125", "1.05", "0.95")
+    assert made.brackets is None, "they are not public"
+    # The filter of this name counts from another price in the spot market.
+    run(tmp_path, [{**SPOT, "filters": [*SPOT["filters"], band]}], "SOLUSDT")
+    assert load_instrument("SOLUSDT.BINANCE").px_band_up is None

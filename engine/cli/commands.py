@@ -33,8 +33,8 @@ class ImportKeys:
     instrument: str = _key("", "id of the instrument that the files are of")
     format: str = _key(
         "binance",
-        "binance (raw recordings), binance_archive, bitstamp_l3, candles, hftbacktest, nautilus,"
-        " tardis, or binance_exchange_info to add instruments",
+        "binance (raw recordings), binance_archive, bitstamp_l3, candles, funding (rates and mark"
+        " prices), hftbacktest, nautilus, tardis, or binance_exchange_info to add instruments",
     )
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     base_latency_ns: int = _key(
@@ -446,6 +446,8 @@ COMMANDS = {
             "cobalt import format=binance_exchange_info path=exchangeInfo.json"
             " instrument=SOLUSDT-PERP.BINANCE",
             "cobalt import format=nautilus path=nautilus_catalog instrument=BTCUSDT-PERP.BINANCE",
+            "cobalt import format=funding path='BTCUSDT-fundingRate-*.zip'"
+            " instrument=BTCUSDT-PERP.BINANCE",
         ),
         _import,
     ),

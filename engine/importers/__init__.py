@@ -27,6 +27,7 @@ _FORMATS = {
     "binance_exchange_info": "engine.importers.exchange_info",
     "bitstamp_l3": "engine.importers.bitstamp",
     "candles": "engine.importers.candles",
+    "funding": "engine.importers.funding",
     "hftbacktest": "engine.importers.hftbacktest",
     "nautilus": "engine.importers.nautilus",
     "tardis": "engine.importers.tardis",

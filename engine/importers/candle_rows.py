@@ -24,15 +24,26 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["OPTIONAL", "PRICES", "CandleReader", "Candles", "shown", "utc"]
+__all__ = [
+    "OPTIONAL",
+    "PRICES",
+    "TS_MAX_NS",
+    "TS_MIN_NS",
+    "CandleReader",
+    "Candles",
+    "is_empty",
+    "shown",
+    "time_unit",
+    "utc",
+]
 
 PRICES = ("open", "high", "low", "close")
 OPTIONAL = {"buy_volume": "buy_volume_lots", "trades": "trades", "value": "value_e8"}
 """Fields that a source may lack, with their columns in the catalog."""
 
 _VALUE_STEP = "0.00000001"
-_TS_MIN_NS = 1_230_768_000_000_000_000  # 2009: before the first block there was nothing to trade.
-_TS_MAX_NS = 4_102_444_800_000_000_000  # 2100.
+TS_MIN_NS = 1_230_768_000_000_000_000  # 2009: before the first block there was nothing to trade.
+TS_MAX_NS = 4_102_444_800_000_000_000  # 2100.
 _REASONS_KEPT = 100
 _FIRST = np.array([0])
 
@@ -113,7 +124,7 @@ class CandleReader:
         """The time of each row in ns, and which rows have one."""
         column = batch.columns[self._columns["ts"]]
         if self.ts_unit == "auto":
-            self.ts_unit = _unit(self._columns["ts"], column)
+            self.ts_unit = time_unit(self._columns["ts"], column)
         try:
             return times_ns(column, self.ts_unit)
         except TypeError as error:
@@ -130,7 +141,7 @@ class CandleReader:
         ok = np.ones(batch.rows, np.bool_)
         times, timed = self.times(batch)
         self._judge(batch, "ts", timed, ok, reasons, f"a time ({self.ts_unit})")
-        in_range = (times >= _TS_MIN_NS) & (times <= _TS_MAX_NS)
+        in_range = (times >= TS_MIN_NS) & (times <= TS_MAX_NS)
         hint = f"a time from 2009 to 2100 in {self.ts_unit} (see options.ts_unit)"
         self._judge(batch, "ts", in_range, ok, reasons, hint)
         values: dict[str, Integers] = {}
@@ -178,7 +189,7 @@ class CandleReader:
     ) -> None:
         step = {"buy_volume": self._instrument.lot, "trades": "1", "value": _VALUE_STEP}[name]
         found = self._steps(batch, name, step, nearest=name != "trades")
-        given = ~_is_empty(batch.columns[self._columns[name]])
+        given = ~is_empty(batch.columns[self._columns[name]])
         sound = (found.ok & (found.values >= 0)) | ~given
         self._judge(batch, name, sound, ok, reasons, "a number of at least 0, or nothing")
         if name == "buy_volume":
@@ -220,7 +231,8 @@ _BELOW = "a low of at most open and close"
 _ABOVE = "a high of at least open and close"
 
 
-def _is_empty(column: Any) -> Mask:
+def is_empty(column: Any) -> Mask:
+    """Which cells of a column hold nothing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -232,7 +244,7 @@ def _is_empty(column: Any) -> Mask:
     return found
 
 
-def _unit(name: str, column: Any) -> str:
+def time_unit(name: str, column: Any) -> str:
     """The unit of times: by the end of the column's name, else by the size of the first number."""
     import pyarrow as pa
 

@@ -348,13 +348,13 @@ class _Import:
             raise ImportFailed(
                 f"{names}: high, low, close and volume are 0 beside an open that is not in"
                 f" {self._rates:,} of {self.rows:,} rows: these are rates (such as funding), not"
-                " candles; nothing was imported"
+                " candles; nothing was imported (see format=funding)"
             )
         if self._without_volume == self.rows and self._moved_without_volume:
             raise ImportFailed(
                 f"{names}: the volume is 0 in all {self.rows:,} rows while the price moves in"
                 f" {self._moved_without_volume:,} of them: these are mark or index prices, not"
-                " candles of trades; nothing was imported"
+                " candles of trades; nothing was imported (see format=funding)"
             )
         if self.broken > self._request.max_broken_share * self.rows or self.sound == 0:
             shown = "".join(f"\n  {line}" for line in self.broken_first[:5])

@@ -189,7 +189,7 @@ fn digit(byte: u8) -> Option<u64> {
 }
 
 /// The digits of a decimal as one integer, and how many stood behind the point (at most 36).
-fn digits(text: &[u8]) -> Option<(i128, u32)> {
+pub(crate) fn digits(text: &[u8]) -> Option<(i128, u32)> {
     let (negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),

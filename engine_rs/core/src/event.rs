@@ -8,6 +8,8 @@
 pub const TS_NONE: i64 = i64::MIN;
 /// A sequence number that is not known (a venue without a chain).
 pub const SEQ_NONE: u64 = u64::MAX;
+/// A price that is not known (the mark of a funding that the venue sent without one).
+pub const PX_NONE: i64 = i64::MIN;
 
 /// What a row tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +25,12 @@ pub enum EventKind {
     OffBookTrade = 4,
     /// The venue's own best bid (side bid) or best ask (side ask); two rows a message.
     Quote = 5,
+    /// The venue's mark price. Marks are averages, finer than a tick: `px_ticks` counts 1e-8 of the
+    /// quote asset.
+    Mark = 6,
+    /// A funding: `qty_lots` counts 1e-8 of its rate, `px_ticks` 1e-8 of the quote asset of its mark
+    /// price ([`PX_NONE`]: the newest mark at that time).
+    Funding = 7,
     /// An empty order-by-order book begins. In this row and those below `seq` is the order's id.
     OrderClear = 11,
     /// A new order.
@@ -50,6 +58,8 @@ impl EventKind {
             3 => Self::Trade,
             4 => Self::OffBookTrade,
             5 => Self::Quote,
+            6 => Self::Mark,
+            7 => Self::Funding,
             11 => Self::OrderClear,
             12 => Self::OrderAdd,
             13 => Self::OrderChange,
@@ -105,9 +115,9 @@ pub struct Event {
     pub ts_event_ns: i64,
     /// Our clock at receipt (after offset correction), ns since the Unix epoch.
     pub ts_recv_ns: i64,
-    /// Price in ticks of the instrument.
+    /// Price in ticks of the instrument; of marks and fundings in 1e-8 of the quote asset.
     pub px_ticks: i64,
-    /// Quantity in lots of the instrument.
+    /// Quantity in lots of the instrument; of fundings the rate in 1e-8.
     pub qty_lots: i64,
     /// Depth and quotes: the book's update id after this message. Trades: the trade id. Single
     /// orders: the order's id.

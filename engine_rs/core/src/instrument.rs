@@ -2,6 +2,9 @@
 
 use crate::decimal::Step;
 use crate::error::{Error, Result};
+use crate::event::Side;
+use crate::margin::Brackets;
+use crate::money::{Px, RATE_UNITS, Rate};
 
 /// How quantity and price turn into money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,55 @@ pub struct Instrument {
     pub maker_fee: FeeRate,
     /// Fee of orders that take liquidity.
     pub taker_fee: FeeRate,
+    /// Margin rules; empty where none are known, and for spot.
+    pub brackets: Brackets,
+    /// Fee of a liquidation, as a share of the notional that is closed.
+    pub liquidation_fee: Rate,
+    /// How far a limit price may lie from the mark; `None`: as far as it likes.
+    pub px_band: Option<PxBand>,
+}
+
+/// The venue's limits of order prices, as multiples of the mark price: Binance's filter
+/// `PERCENT_PRICE`. A purchase lies at most at mark × `up`, a sale at least at mark × `down`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PxBand {
+    up: i64,
+    down: i64,
+}
+
+impl PxBand {
+    /// A band from decimal texts such as `1.05` and `0.95`.
+    pub fn parse(up: &str, down: &str) -> Result<Self> {
+        let unit = Step::parse("0.00000001")?;
+        let (up, down) = (unit.count(up.as_bytes())?, unit.count(down.as_bytes())?);
+        if i128::from(up) < RATE_UNITS || !(0..=RATE_UNITS).contains(&i128::from(down)) {
+            let found = format!("up {up}e-8, down {down}e-8");
+            return Err(Error::invalid(
+                "px_band",
+                "up of at least 1 and down from 0 to 1",
+                found,
+            ));
+        }
+        Ok(Self { up, down })
+    }
+
+    /// Whether a limit price lies within the band around the mark; true where a product does not
+    /// fit, which only damaged prices reach.
+    pub fn allows(self, side: Side, px_ticks: i64, tick: Step, mark: Px) -> bool {
+        let Some(px) = px_ticks
+            .checked_mul(2)
+            .and_then(|px_x2| Px::from_half_ticks(px_x2, tick))
+        else {
+            return true;
+        };
+        let px = i128::from(px.0) * RATE_UNITS;
+        let mark = i128::from(mark.0);
+        if side == Side::Bid {
+            px <= mark * i128::from(self.up)
+        } else {
+            px >= mark * i128::from(self.down)
+        }
+    }
 }
 
 impl Instrument {
@@ -94,5 +146,39 @@ impl Instrument {
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn qty(&self, qty_lots: i64) -> f64 {
         self.lot.value(qty_lots as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_within_the_band() {
+        let band = PxBand::parse("1.05", "0.95").unwrap();
+        let tick = Step::parse("0.1").unwrap();
+        let mark = Px(10_000_000_000); // 100
+        for (side, px_ticks, allowed) in [
+            (Side::Bid, 1_050, true),
+            (Side::Bid, 1_051, false),
+            (Side::Bid, 1, true),
+            (Side::Ask, 950, true),
+            (Side::Ask, 949, false),
+            (Side::Ask, 100_000, true),
+        ] {
+            assert_eq!(
+                band.allows(side, px_ticks, tick, mark),
+                allowed,
+                "{px_ticks}"
+            );
+        }
+        for (up, down) in [
+            ("0.99", "0.95"),
+            ("1.05", "1.01"),
+            ("1.05", "-0.1"),
+            ("x", "1"),
+        ] {
+            assert!(PxBand::parse(up, down).is_err(), "{up} {down} was accepted");
+        }
     }
 }

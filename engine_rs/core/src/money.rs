@@ -4,12 +4,16 @@
 //! as tick × lot × contract size has at most 12 decimal places; where it has more, and for inverse
 //! contracts always, it is rounded half away from zero, once for each valuation.
 
+use crate::decimal::{Step, digits};
 use crate::error::{Error, Result};
 use crate::instrument::{ContractKind, FeeRate, Instrument};
 
 /// Decimal places of [`Money`].
 pub const MONEY_PLACES: u32 = 12;
-const FEE_UNITS: i128 = 100_000_000;
+/// Decimal places of [`Rate`] and [`Px`].
+pub const RATE_PLACES: u32 = 8;
+/// Units of a [`Rate`] of 1, of a [`FeeRate`] of 1, and of a [`Px`] of 1.
+pub const RATE_UNITS: i128 = 100_000_000;
 /// Values beyond 1e16 units of a currency are refused, so that fees and sums cannot overflow.
 const VALUE_MAX: i128 = 10i128.pow(28);
 
@@ -21,6 +25,19 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// An amount from decimal text of at most 12 places, within 1e16 units of the currency.
+    pub fn parse(text: &str) -> Result<Self> {
+        digits(text.as_bytes())
+            .filter(|(_, places)| *places <= MONEY_PLACES)
+            .and_then(|(value, places)| value.checked_mul(10i128.pow(MONEY_PLACES - places)))
+            .filter(|value| value.abs() <= VALUE_MAX)
+            .map(Self)
+            .ok_or_else(|| {
+                let expected = "a decimal of at most 12 places, within 1e16";
+                Error::invalid("amount", expected, format!("{text:?}"))
+            })
+    }
+
     /// The amount as a float, for the edges only.
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn to_f64(self) -> f64 {
@@ -30,8 +47,82 @@ impl Money {
     /// The fee on a notional of this size; the sign of the notional does not matter.
     #[must_use]
     pub fn fee(self, rate: FeeRate) -> Self {
-        Self(div_round(self.0.abs() * i128::from(rate.0), FEE_UNITS))
+        Self(div_round(self.0.abs() * i128::from(rate.0), RATE_UNITS))
     }
+
+    /// This share of the amount, rounded half away from zero.
+    #[must_use]
+    pub fn share(self, rate: Rate) -> Self {
+        Self(div_round(self.0 * i128::from(rate.0), RATE_UNITS))
+    }
+
+    /// The amount without its sign.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+}
+
+/// A signed share, such as a funding rate or a maintenance margin rate, in units of 1e-8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(pub i64);
+
+impl Rate {
+    /// A rate from decimal text: `0.0001` is one basis point. At least -1 and at most 1.
+    pub fn parse(text: &str) -> Result<Self> {
+        let rate = Step::parse("0.00000001")?.count(text.as_bytes())?;
+        if i128::from(rate).abs() > RATE_UNITS {
+            return Err(Error::invalid("rate", "a share from -1 to 1", text));
+        }
+        Ok(Self(rate))
+    }
+}
+
+/// A price in units of 1e-8 of the quote asset. Mark prices are averages, finer than the tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Px(pub i64);
+
+impl Px {
+    /// A number of half ticks as a price, such as a bid plus an ask for their mid; rounded half away
+    /// from zero where that is finer than 1e-8. `None` beyond 64 bits.
+    pub fn from_half_ticks(px_x2: i64, tick: Step) -> Option<Self> {
+        let (mantissa, places) = tick.parts();
+        let top = i128::from(px_x2)
+            .checked_mul(i128::from(mantissa))?
+            .checked_mul(RATE_UNITS)?;
+        let bottom = 10i128.checked_pow(places)?.checked_mul(2)?;
+        i64::try_from(div_round(top, bottom)).ok().map(Self)
+    }
+
+    /// The price as a float, for the edges only.
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / 1e8
+    }
+}
+
+impl std::fmt::Display for Money {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_decimal(f, self.0, MONEY_PLACES)
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_decimal(f, i128::from(self.0), RATE_PLACES)
+    }
+}
+
+/// A number of units of 10^-places as a decimal without zeros at its end.
+fn write_decimal(f: &mut std::fmt::Formatter<'_>, value: i128, places: u32) -> std::fmt::Result {
+    let unit = 10u128.pow(places);
+    let sign = if value < 0 { "-" } else { "" };
+    let (whole, rest) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
+    if rest == 0 {
+        return write!(f, "{sign}{whole}");
+    }
+    let digits = format!("{rest:0width$}", width = places as usize);
+    write!(f, "{sign}{whole}.{}", digits.trim_end_matches('0'))
 }
 
 impl std::ops::Add for Money {
@@ -68,6 +159,10 @@ pub struct Valuer {
     divisor: i128,
     /// Inverse: money of the quote currency that one lot stands for, as a fraction.
     lot_quote: (i128, i128),
+    /// As `multiplier` and `divisor`, for prices in units of 1e-8.
+    at_px: (i128, i128),
+    /// A lot × the contract size as mantissa and decimal places.
+    lot_size: (i128, u32),
 }
 
 impl Valuer {
@@ -111,11 +206,65 @@ impl Valuer {
                 .ok_or_else(too_fine)?,
             power(lot_places + size_places)?,
         );
+        // The value at a price of one unit of Px, in lowest terms.
+        let (up, down) = if inverse {
+            (
+                power(MONEY_PLACES + RATE_PLACES)?,
+                power(lot_places + size_places)?,
+            )
+        } else {
+            (
+                power(MONEY_PLACES)?,
+                power(RATE_PLACES + lot_places + size_places)?,
+            )
+        };
+        let top = quantity.checked_mul(up).ok_or_else(too_fine)?;
+        let common = gcd(top, down);
         Ok(Self {
             inverse,
             multiplier,
             divisor,
             lot_quote,
+            at_px: (top / common, down / common),
+            lot_size: (quantity, lot_places + size_places),
+        })
+    }
+
+    /// What one lot stands for, in units of the base asset, of an inverse contract in units of the
+    /// quote asset: a mantissa and its decimal places.
+    pub fn lot_size(&self) -> (i128, u32) {
+        self.lot_size
+    }
+
+    /// As [`Self::value`], at a price in units of 1e-8.
+    pub fn value_at(&self, px: Px, qty_lots: i64) -> Option<Money> {
+        let (multiplier, divisor) = self.at_px;
+        let px = i128::from(px.0);
+        let top = i128::from(qty_lots).checked_mul(multiplier)?;
+        let value = if self.inverse {
+            if px <= 0 {
+                return None;
+            }
+            -div_round(top, px.checked_mul(divisor)?)
+        } else {
+            div_round(top.checked_mul(px)?, divisor)
+        };
+        (value.abs() <= VALUE_MAX).then_some(Money(value))
+    }
+
+    /// What a funding of this rate does to the wallet of a position: longs pay shorts where the rate
+    /// is positive. Position × mark × rate × contract size for linear contracts, in the quote asset;
+    /// contracts × contract size ÷ mark × rate for inverse ones, in the base asset. `None` as for
+    /// [`Self::value`]. Source: Binance, "Introduction to Futures Funding Rates": funding amount =
+    /// nominal value of positions × funding rate.
+    pub fn funding(&self, mark: Px, rate: Rate, qty_lots: i64) -> Option<Money> {
+        let value = self.value_at(mark, qty_lots)?;
+        // Values of inverse contracts run against the position.
+        let paid = value.share(rate);
+        Some(if self.inverse {
+            paid
+        } else {
+            Money::ZERO - paid
         })
     }
 
@@ -204,7 +353,7 @@ fn gcd(a: i128, b: i128) -> i128 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::decimal::Step;
+    use crate::margin::Brackets;
 
     pub(crate) fn instrument(kind: ContractKind, tick: &str, lot: &str, size: &str) -> Instrument {
         Instrument {
@@ -220,6 +369,83 @@ pub(crate) mod tests {
             quote: "USD".into(),
             maker_fee: FeeRate::parse("0.0002").unwrap(),
             taker_fee: FeeRate::parse("0.0005").unwrap(),
+            brackets: Brackets::default(),
+            liquidation_fee: Rate::default(),
+            px_band: None,
+        }
+    }
+
+    #[test]
+    fn amounts_from_text_and_back() {
+        for text in ["0", "1535443.01", "-0.000000000001", "10000000000000000"] {
+            assert_eq!(Money::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "1e5", "0.0000000000001", "10000000000000000.1", "x"] {
+            assert!(Money::parse(text).is_err(), "{text:?} was accepted");
+        }
+        assert_eq!(Rate(-50).to_string(), "-0.0000005");
+    }
+
+    #[test]
+    fn values_at_marks() {
+        let linear = Valuer::new(&instrument(ContractKind::Linear, "0.1", "0.001", "1")).unwrap();
+        // 0.5 at 42,712.923117 is 21,356.4615585.
+        let mark = Px(4_271_292_311_700);
+        assert_eq!(
+            linear.value_at(mark, 500),
+            Some(Money(21_356_461_558_500_000))
+        );
+        let inverse = Valuer::new(&instrument(ContractKind::Inverse, "0.1", "1", "100")).unwrap();
+        assert_eq!(
+            inverse.value_at(Px(5_000_000_000_000), 1_000),
+            Some(Money(-2_000_000_000_000))
+        );
+        assert_eq!(inverse.value_at(Px(0), 1), None);
+        assert_eq!(linear.value_at(Px(i64::MAX), i64::MAX), None);
+        // A mid of 61,496.5 and 61,496.6 is 61,496.55.
+        let tick = Step::parse("0.1").unwrap();
+        let mid = Px::from_half_ticks(614_965 + 614_966, tick).unwrap();
+        assert_eq!(mid, Px(6_149_655_000_000));
+        assert_eq!(
+            linear.value_at(mid, 500),
+            linear.value_at_mid(614_965 + 614_966, 500)
+        );
+        assert_eq!(
+            Px::from_half_ticks(i64::MAX, Step::parse("1").unwrap()),
+            None
+        );
+    }
+
+    #[test]
+    fn longs_pay_shorts_where_the_rate_is_positive() {
+        let rate = Rate::parse("0.0001").unwrap();
+        let linear = Valuer::new(&instrument(ContractKind::Linear, "0.1", "0.001", "1")).unwrap();
+        let mark = Px(5_000_000_000_000);
+        // 1.5 BTC at 50,000 are 75,000 USDT, of which a ten-thousandth is 7.5.
+        assert_eq!(
+            linear.funding(mark, rate, 1_500),
+            Some(Money(-7_500_000_000_000))
+        );
+        assert_eq!(
+            linear.funding(mark, rate, -1_500),
+            Some(Money(7_500_000_000_000))
+        );
+        assert_eq!(
+            linear.funding(mark, Rate(-rate.0), 1_500),
+            Some(Money(7_500_000_000_000))
+        );
+        let inverse = Valuer::new(&instrument(ContractKind::Inverse, "0.1", "1", "100")).unwrap();
+        // 1,000 contracts of 100 USD at 50,000 are 2 BTC: 0.0002 BTC.
+        assert_eq!(
+            inverse.funding(mark, rate, 1_000),
+            Some(Money(-200_000_000))
+        );
+        assert_eq!(
+            inverse.funding(mark, rate, -1_000),
+            Some(Money(200_000_000))
+        );
+        for text in ["1.00000001", "0.000000001", "x"] {
+            assert!(Rate::parse(text).is_err(), "{text} was accepted");
         }
     }
 

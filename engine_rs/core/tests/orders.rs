@@ -13,7 +13,8 @@ use cobalt_core::exchange::models::{
 use cobalt_core::exchange::{Rules, SelfTrade};
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
 use cobalt_core::kernel::{Fill, Kernel, MarketSettings, RiskSettings, Settings, Step, StreamKind};
-use cobalt_core::money::Money;
+use cobalt_core::margin::Brackets;
+use cobalt_core::money::{Money, Rate};
 use cobalt_core::order::{
     Change, NewOrder, OrderKind, Role, Status, TimeInForce, Trail, Trigger, TriggerBy, TriggerKind,
 };
@@ -112,6 +113,9 @@ fn instrument(kind: ContractKind) -> Instrument {
         quote: "USD".into(),
         maker_fee: FeeRate(-1_000),
         taker_fee: FeeRate(50_000),
+        brackets: Brackets::default(),
+        liquidation_fee: Rate::default(),
+        px_band: None,
     }
 }
 

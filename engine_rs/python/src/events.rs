@@ -63,5 +63,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add("EVENT_DTYPE", Row::get_dtype(py))?;
     m.add("TS_NONE", cobalt_core::event::TS_NONE)?;
-    m.add("SEQ_NONE", cobalt_core::event::SEQ_NONE)
+    m.add("SEQ_NONE", cobalt_core::event::SEQ_NONE)?;
+    m.add("PX_NONE", cobalt_core::event::PX_NONE)
 }

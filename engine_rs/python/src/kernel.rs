@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use cobalt_core::Event;
 use cobalt_core::cob::Group;
 use cobalt_core::decimal::Step as DecimalStep;
-use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
+use cobalt_core::instrument::{ContractKind, FeeRate, Instrument, PxBand};
 use cobalt_core::kernel::{
     Batch, Kernel as CoreKernel, MarketSettings, Settings, Step, StreamKind, base_flow_unit,
 };
-use cobalt_core::money::Money;
+use cobalt_core::margin::{Bracket, Brackets};
+use cobalt_core::money::{Money, Rate};
 use cobalt_core::risk::Cause;
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -52,6 +53,32 @@ pub struct InstrumentSpec {
     notional_min: Option<String>,
     maker_fee: String,
     taker_fee: String,
+    liquidation_fee: Option<String>,
+    px_band_up: Option<String>,
+    px_band_down: Option<String>,
+    brackets: Option<Vec<BracketSpec>>,
+}
+
+/// A row of the margin table, read from the attributes of `engine.instruments.Bracket`.
+#[derive(FromPyObject)]
+struct BracketSpec {
+    floor: String,
+    cap: String,
+    rate: String,
+    amount: String,
+    leverage: u32,
+}
+
+impl BracketSpec {
+    fn build(&self) -> cobalt_core::Result<Bracket> {
+        Ok(Bracket {
+            floor: Money::parse(&self.floor)?,
+            cap: Money::parse(&self.cap)?,
+            rate: Rate::parse(&self.rate)?,
+            amount: Money::parse(&self.amount)?,
+            leverage_max: self.leverage,
+        })
+    }
 }
 
 impl InstrumentSpec {
@@ -72,6 +99,21 @@ impl InstrumentSpec {
             quote: self.quote,
             maker_fee: FeeRate::parse(&self.maker_fee)?,
             taker_fee: FeeRate::parse(&self.taker_fee)?,
+            liquidation_fee: match self.liquidation_fee.as_deref() {
+                None => Rate::default(),
+                Some(text) => Rate::parse(text)?,
+            },
+            px_band: match (self.px_band_up.as_deref(), self.px_band_down.as_deref()) {
+                (Some(up), Some(down)) => Some(PxBand::parse(up, down)?),
+                _ => None,
+            },
+            brackets: Brackets::new(
+                self.brackets
+                    .unwrap_or_default()
+                    .iter()
+                    .map(BracketSpec::build)
+                    .collect::<cobalt_core::Result<_>>()?,
+            )?,
             id: self.id,
         })
     }

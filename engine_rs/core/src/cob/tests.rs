@@ -1,5 +1,7 @@
 use super::*;
 use crate::instrument::{ContractKind, FeeRate};
+use crate::margin::Brackets;
+use crate::money::Rate;
 
 /// An instrument of 0.1 ticks and 0.001 lots, or of 100 USD contracts.
 pub(crate) fn instrument(inverse: bool) -> Instrument {
@@ -21,6 +23,9 @@ pub(crate) fn instrument(inverse: bool) -> Instrument {
         quote: "USD".to_owned(),
         maker_fee: FeeRate(0),
         taker_fee: FeeRate(0),
+        brackets: Brackets::default(),
+        liquidation_fee: Rate::default(),
+        px_band: None,
     }
 }
 
