@@ -157,8 +157,8 @@ def run_statistics(
     `placements`, which older runs do not have, nothing is known of queues.
 
     `initial` is the cash by currency at `start_ns` (a currency that is not there began with 0),
-    `every_ns` the time between equity samples. `reporting` names the one currency; None: the first
-    of the run's into which all others can be converted.
+    `every_ns` the time between equity samples. `reporting` names the one currency; None: one of the
+    run's into which all others can be converted.
     """
     equity = tables["equity"]
     instruments = distinct(equity, "instrument")
