@@ -120,7 +120,8 @@ class ExchangeConfig:
     """The simulated exchange; `docs/fidelity.md` says what each model means.
 
     `queue` is risk_averse, power_prob, power_prob2, power_prob3 (of exponent `queue_power`),
-    log_prob or log_prob2; `fill` is no_partial, partial (both in hftbacktest's meaning) or walk;
+    log_prob, log_prob2, or l3_fifo, which knows an order's place where the data has the venue's
+    orders one by one; `fill` is no_partial, partial (both in hftbacktest's meaning) or walk;
     `self_trade` is allow, expire_taker, expire_maker or expire_both. With `causal_responses` an
     answer never reaches the strategy before the market data that explains it, which is what paper
     trading can know; without, it may, as at a real venue and in hftbacktest.

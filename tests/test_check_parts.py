@@ -7,11 +7,14 @@ import inspect
 from decimal import Decimal
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from engine import SEQ_NONE, TS_NONE, Strategy, _core, catalog_writer
 from engine.backtest import Backtest
 from engine.catalog import Catalog
+from engine.catalog_tables import orders_schema
 from engine.check.compare import comparable_until, first_difference, settled_commands
 from engine.check.cutting import cut_catalog, first_row
 from engine.check.record import COMMANDS, Command, CommandRecorder, Response, RunLog
@@ -101,6 +104,7 @@ def test_lists_and_conditions_are_recorded_order_by_order():
             self.buy(ID, 1, 99, tif="GTD", expire="5s", display="0.1", client_id="mine")
             self.sell(ID, 1, trail="0.5%", trigger_by="bid_ask", reduce_only=True)
             self.modify(6, qty=2, replace=True)
+            self.kill("enough", flatten=True)
 
     _, recorder = recorded(Lists(None))
     assert [str(command) for command in recorder.log.commands] == [
@@ -113,8 +117,9 @@ def test_lists_and_conditions_are_recorded_order_by_order():
         " client_id=mine",
         f"sell 1 {ID}, reduce_only, trail=0.5%, trigger_by=bid_ask",
         "modify order 6, qty=2, replace",
+        "kill, reason=enough, flatten",
     ]
-    assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6]
+    assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6, 0]
     _, held = recorded(Lists(None), trade_from_ns=START + 60 * SECOND)
     assert [command.key for command in held.log.commands] == [
         command.key for command in recorder.log.commands
@@ -131,10 +136,10 @@ def test_recording_changes_nothing():
 
 def test_every_command_of_the_kernel_is_recorded():
     """A method that is new to the kernel belongs either to the commands or to this list."""
-    others = """add_cob add_stream book book_counts cancel_timer chart counts entry_px equity
-        event_ns failed_handler flow keep_ticks live_orders now_ns order order_of_client position
-        result_sha256 run seq set_timer start_ns subscribe_bars subscribe_book subscribe_cob
-        subscribe_pivots subscribe_sweeps subscribe_trades ticks"""
+    others = """add_cob add_stream book book_counts cancel_timer chart codes_told counts entry_px
+        equity event_ns failed_handler flow keep_ticks killed live_orders now_ns order
+        order_of_client position result_sha256 run seq set_timer start_ns subscribe_bars
+        subscribe_book subscribe_cob subscribe_pivots subscribe_sweeps subscribe_trades ticks"""
     public = {name for name in dir(_core.Kernel) if not name.startswith("_")}
     assert public == {*COMMANDS, *others.split()}
 
@@ -181,12 +186,20 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
     depth["seq"][50:] += 3
     trades = groups([1] * 90, step_ns=9, kind=TRADE)
     minutes = bars(list(range(50)))
+    single = pa.table({name: trades[name] for name in ("ts_event_ns", "ts_recv_ns", "side")})
+    for name, values in (("order_id", trades["seq"]), ("action", np.full(90, 2, np.uint8))):
+        single = single.append_column(name, pa.array(values))
+    for name in ("px_ticks", "qty_lots"):
+        single = single.append_column(name, pa.array(trades[name]))
+    single = single.select(orders_schema().names).cast(orders_schema())
     whole = Catalog(tmp_path / "whole")
     with whole.writer(instrument, provenance="testnet", source=source()) as writer:
         writer.append("depth", depth)
         writer.append("trades", trades)
         writer.append_bars("1m", minutes)
+        writer.append_orders(single)
         writer.commit()
+    assert first_row(whole, PERP, "orders", 100) == (108, 107)
     starts = minutes.column("ts_start_ns").to_numpy()
     for cut_ns in (15, 11 * 10, 405, 411, 805, 2_000, int(starts[20]), int(starts[30]) + 1):
         cut = Catalog(tmp_path / f"cut-{cut_ns}")
@@ -198,10 +211,13 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
             known = minutes.filter(starts + 60 * SECOND <= cut_ns)
             if known.num_rows:
                 writer.append_bars("1m", known)
+            writer.append_orders(single.filter(trades["ts_recv_ns"] < cut_ns))
             writer.commit()
         for kind in ("depth", "trades"):
             found, wanted = (np.concatenate(list(c.batches(PERP, kind))) for c in (cut, then))
             assert np.array_equal(found, wanted), (cut_ns, kind)
+        found, wanted = (pl.concat(c.order_batches(PERP)) for c in (cut, then))
+        assert found.equals(wanted)
         if known.num_rows:
             assert cut.bars(PERP, "1m").equals(then.bars(PERP, "1m"))
         for found, wanted in zip(cut.manifest(PERP).files, then.manifest(PERP).files, strict=True):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from engine.exporters.report import ExportRequest
     from engine.instruments import Instrument
 
-__all__ = ["METADATA_KEY", "run"]
+__all__ = ["METADATA_KEY", "nautilus_instrument", "run"]
 
 METADATA_KEY = "cobalt"
 """The key in the files' schema metadata, and in the instrument's `info`, that says where the rows
@@ -86,7 +86,7 @@ def run(request: ExportRequest) -> ExportReport:
 def _definition(request: ExportRequest) -> Any:
     """The instrument as NautilusTrader defines it: a currency pair or a perpetual."""
     try:
-        return _defined(
+        return nautilus_instrument(
             request.instrument,
             request.about(),
             min(entry.ts_recv_first_ns for entry in request.manifest.files),
@@ -97,7 +97,10 @@ def _definition(request: ExportRequest) -> Any:
         ) from error
 
 
-def _defined(instrument: Instrument, about: dict[str, Any], ts_ns: int) -> Any:
+def nautilus_instrument(instrument: Instrument, about: dict[str, Any], ts_ns: int) -> Any:
+    """Their definition of an instrument, with `about` in its `info`. Raises ValueError or
+    OverflowError for what it cannot hold.
+    """
     from nautilus_trader.model.identifiers import InstrumentId, Symbol
     from nautilus_trader.model.instruments import CryptoPerpetual, CurrencyPair
     from nautilus_trader.model.objects import Currency, Money, Price, Quantity

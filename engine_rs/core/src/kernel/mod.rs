@@ -293,7 +293,14 @@ impl Kernel {
                 "a running kernel",
             ));
         }
-        self.streams.push(Stream::new(market, kind));
+        let stream = Stream::new(market, kind);
+        // Where the exchange runs by what is received, it receives its orders like the rest.
+        let exchange_alone = kind == StreamKind::Orders && !self.causal_responses;
+        self.streams.push(if exchange_alone {
+            stream.for_exchange_alone()
+        } else {
+            stream
+        });
         Ok(self.streams.len() - 1)
     }
 
@@ -429,7 +436,7 @@ impl Kernel {
                 Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
                     return Ok(Step::NeedData(stream));
                 }
-                Due::Local(_) if self.begins_at(time) => self.begin(time),
+                Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
                 Due::Answer(market) => self.on_answer(market, time)?,
@@ -529,8 +536,10 @@ impl Kernel {
 
     /// Whether the strategy begins with the row received at `time`.
     #[inline]
-    fn begins_at(&self, time: i64) -> bool {
-        self.phase == Phase::WarmingUp && self.begin_ns.is_none_or(|begin| time >= begin)
+    fn begins_at(&self, stream: usize, time: i64) -> bool {
+        self.phase == Phase::WarmingUp
+            && self.begin_ns.is_none_or(|begin| time >= begin)
+            && self.streams[stream].kind != StreamKind::Orders
     }
 
     fn begin(&mut self, time: i64) {
@@ -579,13 +588,16 @@ impl Kernel {
         }
         let stream = &self.streams[index];
         let rows = stream.local_rows();
+        self.rows_read += rows.len() as u64;
+        if stream.kind == StreamKind::Orders {
+            return self.streams[index].advance_local();
+        }
         let market = &mut self.markets[stream.instrument];
         if market.feeds_latency {
             market.latency.on_feed(rows[0].venue_time_ns(), time);
         }
         self.event_ns = rows[0].ts_event_ns;
         self.counts.messages += 1;
-        self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
         match stream.kind {
             StreamKind::Depth => {
@@ -606,6 +618,7 @@ impl Kernel {
                     );
                 }
             }
+            StreamKind::Orders => {}
         }
         self.streams[index].advance_local()
     }
@@ -743,7 +756,7 @@ impl Kernel {
 /// Notes the mids that are due before a time for the fills that wait for them.
 #[cold]
 fn look(markouts: &mut Markouts, markets: &[Market], ts_ns: i64, records: &mut Records) {
-    let mid = |index: u16| markets[usize::from(index)].trusted_mid_px_x2();
+    let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
     markouts.look(ts_ns, mid, &mut records.fills);
 }
 
@@ -763,6 +776,7 @@ fn happen(
                 exchange.on_trade(row, time, answers);
             }
         }
+        StreamKind::Orders => exchange.on_orders(rows, time, answers),
     }
 }
 

@@ -77,7 +77,7 @@ impl Kernel {
         let command = Command::New(request);
         self.hash.command(self.now_ns, id, &command);
         let order = Order {
-            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].trusted_mid_px_x2(),
+            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].mid_px_x2(),
             ..Order::new(id, request, self.now_ns)
         };
         if let Some(code) = refusal {
@@ -263,8 +263,7 @@ impl Kernel {
         if let Some(fill) = fill {
             self.hash.fill(&fill);
             self.counts.fills += 1;
-            self.markouts
-                .push(fill, self.markets[market].trusted_mid_px_x2());
+            self.markouts.push(fill, self.markets[market].mid_px_x2());
             self.steps.push_back(Step::Fill(fill));
             self.watch_risk();
         }
