@@ -285,6 +285,35 @@ class TestAttribution:
         )
         assert (parts.spread, parts.inventory, parts.funding, parts.pnl) == (2.0, 2.0, -0.5, 3.5)
 
+    def test_a_position_from_before_the_run_brings_its_profit_along(self):
+        ledger = Ledger()
+        ledger.position, ledger.entry_value = Fraction(2), Fraction(200)
+        ledger.sample(START + SECOND, Fraction(110))
+        ledger.fill(START + 2 * SECOND, -1, Fraction(113), Fraction(112), fee=1)
+        ledger.sample(START + 3 * SECOND, Fraction(115))
+        parts = figures_of(ledger).overall["USD"].attribution
+        # 20 at the first look, 2 × 2 to the fill, 1 × 3 behind it.
+        assert (parts.spread, parts.inventory, parts.fees, parts.pnl) == (1.0, 27.0, -1.0, 27.0)
+
+    def test_marks_liquidations_and_insurance_take_part_where_they_are_told(self):
+        ledger = Ledger()
+        ledger.fill(START + SECOND, 2, Fraction(100), Fraction(101))
+        ledger.sample(START + 2 * SECOND, Fraction(105))
+        tables = ledger.tables()
+        told = {"mark": 104.0, "liquidation_fees": 3.0, "insurance": 1.0}
+        for name, value in told.items():
+            tables["equity"] = tables["equity"].append_column(name, [[value]])
+        # Valued at 104: 8 of profit, less 3, plus 1.
+        for name, value in (("unrealized_pnl", 8.0), ("equity", 1_006.0)):
+            at = tables["equity"].schema.get_field_index(name)
+            tables["equity"] = tables["equity"].set_column(at, name, [[value]])
+        found = run_statistics(
+            tables, LINEAR, initial={"USD": 1_000.0}, start_ns=START, every_ns=SECOND
+        ).overall["USD"]
+        parts = found.attribution
+        assert (parts.spread, parts.inventory, parts.fees, parts.pnl) == (2.0, 6.0, -2.0, 6.0)
+        assert found.exposure.gross_max == 208.0
+
 
 class TestFills:
     def ledger(self):
