@@ -7,11 +7,14 @@ import inspect
 from decimal import Decimal
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from engine import SEQ_NONE, TS_NONE, Strategy, _core, catalog_writer
 from engine.backtest import Backtest
 from engine.catalog import Catalog
+from engine.catalog_tables import orders_schema
 from engine.check.compare import comparable_until, first_difference, settled_commands
 from engine.check.cutting import cut_catalog, first_row
 from engine.check.record import COMMANDS, Command, CommandRecorder, Response, RunLog
@@ -183,12 +186,20 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
     depth["seq"][50:] += 3
     trades = groups([1] * 90, step_ns=9, kind=TRADE)
     minutes = bars(list(range(50)))
+    single = pa.table({name: trades[name] for name in ("ts_event_ns", "ts_recv_ns", "side")})
+    for name, values in (("order_id", trades["seq"]), ("action", np.full(90, 2, np.uint8))):
+        single = single.append_column(name, pa.array(values))
+    for name in ("px_ticks", "qty_lots"):
+        single = single.append_column(name, pa.array(trades[name]))
+    single = single.select(orders_schema().names).cast(orders_schema())
     whole = Catalog(tmp_path / "whole")
     with whole.writer(instrument, provenance="testnet", source=source()) as writer:
         writer.append("depth", depth)
         writer.append("trades", trades)
         writer.append_bars("1m", minutes)
+        writer.append_orders(single)
         writer.commit()
+    assert first_row(whole, PERP, "orders", 100) == (108, 107)
     starts = minutes.column("ts_start_ns").to_numpy()
     for cut_ns in (15, 11 * 10, 405, 411, 805, 2_000, int(starts[20]), int(starts[30]) + 1):
         cut = Catalog(tmp_path / f"cut-{cut_ns}")
@@ -200,10 +211,13 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
             known = minutes.filter(starts + 60 * SECOND <= cut_ns)
             if known.num_rows:
                 writer.append_bars("1m", known)
+            writer.append_orders(single.filter(trades["ts_recv_ns"] < cut_ns))
             writer.commit()
         for kind in ("depth", "trades"):
             found, wanted = (np.concatenate(list(c.batches(PERP, kind))) for c in (cut, then))
             assert np.array_equal(found, wanted), (cut_ns, kind)
+        found, wanted = (pl.concat(c.order_batches(PERP)) for c in (cut, then))
+        assert found.equals(wanted)
         if known.num_rows:
             assert cut.bars(PERP, "1m").equals(then.bars(PERP, "1m"))
         for found, wanted in zip(cut.manifest(PERP).files, then.manifest(PERP).files, strict=True):

@@ -130,8 +130,7 @@ class TestCurve:
         theirs = metrics.SR("v", **year).compute(frame, {})["v"]
         assert found.sharpe == pytest.approx(theirs, rel=1e-9)
         theirs = metrics.Sortino("v", **year).compute(frame, {})["v"]
-        # It leaves the first change out of the downside's mean, and so counts one sample less.
-        assert found.sortino == pytest.approx(theirs, rel=1e-3)
+        assert found.sortino == pytest.approx(theirs, rel=1e-9)
         theirs = metrics.MaxDrawdown("v").compute(frame, {})["v"]
         assert found.max_drawdown == pytest.approx(theirs, rel=1e-12)
         theirs = metrics.ReturnOverMDD("v").compute(frame, {})["v"]

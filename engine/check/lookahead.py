@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.backtest import STREAM_KINDS
 from engine.catalog import Catalog
 from engine.check.compare import AT_THE_END, comparable_until, first_difference, where
 from engine.check.cutting import cut_catalog, first_row
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from engine.check.session import Session
 
 __all__ = ["lookahead"]
+
+NOT_REPLAYED = {"bars", "quotes", "offbook"}
+"""Kinds of data that no run is given; single orders only with the queue model that reads them."""
 
 
 def lookahead(session: Session) -> Report:
@@ -68,7 +70,13 @@ def _cuts(session: Session, catalog: Catalog, commands: list[Command]) -> list[t
     """Where to cut (our clock, the first time that is gone), and the venue's time of the first row
     that is gone then, in order of time.
     """
-    streams = [(name, kind) for name in session.config.instrument for kind in STREAM_KINDS]
+    by_orders = session.config.exchange.queue == "l3_fifo"
+    left_out = NOT_REPLAYED if by_orders else NOT_REPLAYED | {"orders"}
+    streams = [
+        (name, kind)
+        for name in session.config.instrument
+        for kind in sorted({entry.kind for entry in catalog.manifest(name).files} - left_out)
+    ]
     begins = max(
         min(entry.ts_recv_first_ns for entry in catalog.manifest(name).event_files)
         for name in session.config.instrument
