@@ -19,7 +19,7 @@ from engine.check.assumptions import variants
 from engine.check.settings import CheckConfig, CheckedRun
 from engine.cli import main
 from engine.cli.check import CHECK_GROUPS
-from engine.cli.compose import RUN_GROUPS, compose, parse_override
+from engine.cli.compose import RUN_GROUPS, Override, compose, parse_override
 from engine.config import LatencyConfig, RunConfig
 from tests import market
 from tests.market import ASK, BID, SECOND, SNAPSHOT, START
@@ -87,7 +87,7 @@ def mounts():
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
     root = tmp_path_factory.mktemp("check") / "data"
-    assert main(["testnet", f"catalog={root}", "duration_s=40"]) == 0
+    assert main(["testnet", f"catalog={root}", "duration_s=40", "orders=true"]) == 0
     return root
 
 
@@ -247,6 +247,17 @@ def test_an_honest_strategy_passes(check, code):
     done, report, _ = check("lookahead", code, "check.cuts=8", "latency=none", *settings)
     assert (done, report["findings"], report["error"]) == (0, [], None)
     assert max(row["equal"] for row in report["rows"]) >= 10
+
+
+def test_the_place_in_the_queue_by_single_orders(check, catalog):
+    chaser = HONEST["what fills tell"]
+    done, report, _ = check("lookahead", chaser, "check.cuts=3", "exchange.queue=l3_fifo")
+    assert (done, report["findings"], report["error"]) == (0, [], None)
+    assert max(row["equal"] for row in report["rows"]) > 100
+    overrides = [Override("catalog", str(catalog)), Override("instrument", NAME)]
+    config = compose("backtest", RunConfig, overrides, groups=RUN_GROUPS)
+    found = {variant.name: variant.config.exchange.queue for variant in variants(config)}
+    assert found["queue l3_fifo"] == "l3_fifo"
 
 
 def test_without_care_for_early_answers_an_honest_strategy_would_be_accused(check, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.backtest import BY_ORDERS
 from engine.catalog import Catalog
 from engine.check.compare import AT_THE_END, comparable_until, first_difference, where
 from engine.check.cutting import cut_catalog, first_row
@@ -70,7 +71,7 @@ def _cuts(session: Session, catalog: Catalog, commands: list[Command]) -> list[t
     """Where to cut (our clock, the first time that is gone), and the venue's time of the first row
     that is gone then, in order of time.
     """
-    by_orders = session.config.exchange.queue == "l3_fifo"
+    by_orders = session.config.exchange.queue == BY_ORDERS
     left_out = NOT_REPLAYED if by_orders else NOT_REPLAYED | {"orders"}
     streams = [
         (name, kind)
