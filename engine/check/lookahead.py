@@ -128,11 +128,15 @@ def _compared(
     until_ns = comparable_until([base.log, cut.log], hidden_from_ns)
     equal, found = first_difference(base.log.commands, cut.log.commands, until_ns)
     difference = None if found is None else found.to_dict("all_data", "cut_data")
-    if cut.failure is not None and difference is None:
-        place = {"ts_ns": cut.log.end_ns, "handler": cut.failure.handler, "place": ""}
+    raised = cut.failure
+    if raised is not None and (raised.handler == AT_THE_END or cut.log.end_ns > until_ns):
+        # Where the runs need not be equal any more, only one of them may raise.
+        raised = None
+    if raised is not None and difference is None:
+        place = {"ts_ns": cut.log.end_ns, "handler": raised.handler, "place": ""}
         difference = {**place, "all_data": "no error"}
-    if cut.failure is not None and difference is not None and (found is None or not found.theirs):
-        difference["cut_data"] = cut.failure.message
+    if raised is not None and difference is not None and (found is None or not found.theirs):
+        difference["cut_data"] = raised.message
     if difference is not None:
         difference["cut_ns"] = cut_ns
     row = {
