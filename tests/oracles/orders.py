@@ -207,9 +207,9 @@ class Exchange:
     def _modify(self, order: Order, change: Modify) -> None:
         px = order.px if change.px_ticks is None else change.px_ticks
         qty = order.qty if change.qty_lots is None else change.qty_lots
-        if order.is_exit and change.qty_lots is not None:
+        if order.is_exit and qty != order.qty:
             self._answer(order)
-        elif qty <= order.filled:
+        elif qty <= order.filled and not order.is_exit:
             self._end(order, "canceled", "QTY_BELOW_FILLED")
         elif order.place == "resting":
             if change.trigger_ticks is not None:
