@@ -35,10 +35,14 @@ def data() -> BenchData:
 
 @pytest.fixture(scope="module")
 def cases(data: BenchData) -> list[Case]:
-    return bench.cases(data)
+    return [*bench.cases(data), *bench.order_cases(data)]
 
 
-@pytest.mark.parametrize("index", range(4), ids=["decode", "book", "kernel", "kernel_message"])
+IDS = ["decode", "book", "kernel", "kernel_message"]
+IDS += ["resting_1", "resting_10", "resting_100", "resting_1000", "path_rust", "path_python"]
+
+
+@pytest.mark.parametrize("index", range(len(IDS)), ids=IDS)
 def test_hot_path(
     benchmark: BenchmarkFixture, rows: list[Row], data: BenchData, cases: list[Case], index: int
 ) -> None:

@@ -29,6 +29,10 @@ def decode_lines(
     """Rows of the lines of a raw Binance recording, as they come. Raises ValueError, with the line,
     for one that is no message of the instrument."""
 
+def time_order(kernel: Kernel, market: int, buy: bool, px_ticks: int, qty_lots: int) -> int:
+    """Gives one limit order as a strategy in Rust would; the ns until it was on its way to the
+    exchange. To be called from a handler."""
+
 @final
 class Book:
     """A live view of an instrument's book as received.
@@ -614,6 +618,29 @@ class Testnet:
         venues: Sequence[Mapping[str, str | float]],
     ) -> Self: ...
     def next_batches(self, rows_min: int) -> list[tuple[int, str, _Rows]] | None: ...
+
+# Queue models against the truth; used through `engine.queue_study`.
+STUDY_NEVER: int
+
+def queue_study(
+    rows: _Rows,
+    *,
+    models: Sequence[tuple[str, float]],
+    lot: str,
+    begin_ns: int,
+    lifetime_ns: int,
+    plans: Sequence[tuple[int, int, int]],
+) -> dict[str, npt.NDArray[Any]]:
+    """Follows orders that leave no trace through rows of single orders and trades, in the order of
+    time: one ahead of each order that comes to rest from `begin_ns` on, and `plans` of (time in ns,
+    side, level). A column for each field of `exchange::study::Ghost`; those of models are
+    `(orders, models)`, times that never came `STUDY_NEVER`. Raises ValueError for a model that does
+    not exist and for rows that are no events.
+    """
+
+def order_executions(rows: _Rows) -> npt.NDArray[np.int64]:
+    """Executions of resting orders that rows of single orders show, `(executions, 5)`: index of the
+    row, side and price of the order in ticks, lots, lots that stood before it in its queue."""
 
 # The order-by-order book; used through `engine.importers.bitstamp`.
 @final

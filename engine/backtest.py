@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
+    from engine.statistics import RunStatistics
 
     Events = npt.NDArray[np.void]
 
 __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
 
 STREAM_KINDS = ("depth", "trades")
+# The queue model that reads single orders.
+BY_ORDERS = "l3_fifo"
 # Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
 READ_AHEAD = 2
 # A finer equity curve would be longer than the data it is about.
@@ -63,12 +66,12 @@ class BacktestError(RuntimeError):
 class Backtest:
     """One strategy over streams of events.
 
-    `feeds` maps (instrument id, `depth` or `trades`) to an iterable of arrays of
-    `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups; arrays are read where they
-    lie and made read-only. The strategy begins with the first row received at or after `begin_ns`;
-    rows before it only build the books. `latency`, `exchange`, `fees` and `risk` are those of
-    `engine.config`, by default those of a run without further settings; `latency_samples` stands
-    for the content of `latency.file`. `cash` is decimal text by
+    `feeds` maps (instrument id, `depth` or `trades`, and `orders` for `exchange.queue=l3_fifo`) to
+    an iterable of arrays of `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups;
+    arrays are read where they lie and made read-only. The strategy begins with the first row
+    received at or after `begin_ns`; rows before it only build the books. `latency`, `exchange`,
+    `fees` and `risk` are those of `engine.config`, by default those of a run without further
+    settings; `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by
     currency; `cob` defines the consolidated books. A `recorder` writes down every command.
     """
 
@@ -98,6 +101,9 @@ class Backtest:
         risk = RiskConfig() if risk is None else risk
         instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
+        for name in self._ids if exchange.queue == BY_ORDERS else ():
+            if (name, "orders") not in feeds:
+                raise ValueError(f"exchange.queue: {BY_ORDERS} needs the single orders of {name}")
         every_ns = duration_ns(equity_every, "run.equity_every")
         duration_ns(cob.stale_after, "cob.stale_after")
         if seed < 0:
@@ -184,6 +190,7 @@ def run_backtest(
     can mend, StrategyError where the strategy raised.
     """
     from engine.results import ParquetSink
+    from engine.run_folder import read_tables
 
     instruments = config.instruments()
     if not instruments:
@@ -220,13 +227,15 @@ def run_backtest(
             if backtest.kernel.counts()["events"] == 0:
                 raise BacktestError("data: no events in the range asked for (data.start, data.end)")
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
-            text = json.dumps(summary, indent=2, allow_nan=False)
-            (run_dir / "summary.json").write_text(text + "\n", encoding="utf-8")
+            run = read_tables(run_dir, summary)
+            _add_statistics(summary, run.statistics)
+            _write_json(run_dir / "statistics.json", run.statistics.to_dict())
+            _write_json(run_dir / "summary.json", summary)
             if report:
                 # Loaded where it is used: drawing libraries take longer to load than a short run.
                 from engine.report import write_report
 
-                write_report(run_dir)
+                write_report(run)
     return RunResult(run_dir, summary)
 
 
@@ -277,6 +286,11 @@ def _load_class(target: str, name: str, base: type) -> Any:
     return cls
 
 
+def stream_kinds(exchange: ExchangeConfig) -> list[str]:
+    """The kinds of data that a run of this exchange reads."""
+    return [*STREAM_KINDS, *(("orders",) if exchange.queue == BY_ORDERS else ())]
+
+
 class _Feeds:
     """The catalog's streams for a run, read ahead on a thread each."""
 
@@ -294,17 +308,20 @@ class _Feeds:
         self.catalog = Catalog(config.catalog)
         self.ids = [instrument.id for instrument in instruments]
         self.provenance = _provenance(self.catalog, self.ids, config.catalog)
+        self.kinds = stream_kinds(config.exchange)
+        if "orders" in self.kinds:
+            _check_orders(self.catalog, self.ids, config.catalog)
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
         for instrument in self.ids:
-            for kind in STREAM_KINDS:
-                batches = self.catalog.batches(
-                    instrument,
-                    kind,
-                    start_ns=start_ns,
-                    end_ns=end_ns,
-                    batch_rows=config.data.batch_rows,
-                )
+            for kind in self.kinds:
+                rows = config.data.batch_rows
+                if kind == "orders":
+                    batches = self.catalog.order_events(instrument, end_ns=end_ns, batch_rows=rows)
+                else:
+                    batches = self.catalog.batches(
+                        instrument, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows
+                    )
                 reader = ReadAhead(_counted(batches, progress), depth=READ_AHEAD)
                 self._readers.append(reader)
                 self.streams[instrument, kind] = reader
@@ -344,6 +361,18 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
             )
     found = {manifest.provenance for manifest in manifests}
     return found.pop() if len(found) == 1 else "mixed"
+
+
+def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:
+    """Raises BacktestError for an instrument without single orders."""
+    for instrument in ids:
+        if not catalog.manifest(instrument).of_kind("orders"):
+            raise BacktestError(
+                f"exchange.queue={BY_ORDERS}: catalog {root} has no single orders of {instrument};"
+                " import a feed that has them (`cobalt import format=bitstamp_l3 …`), make practice"
+                f" data that does (`cobalt testnet orders=true catalog={root}`), or choose another"
+                " queue model"
+            )
 
 
 def _held(manifest: Manifest) -> str:
@@ -392,7 +421,7 @@ def _run_folder(config: RunConfig) -> Iterator[Path]:
     first, and a run that cannot be written whole leaves none.
     """
     run_dir = Path(config.run.dir or Path("runs") / f"{_stamp()}-{_name(config)}")
-    finished = [run_dir / "summary.json", run_dir / "report.html"]
+    finished = [run_dir / name for name in ("summary.json", "statistics.json", "report.html")]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         for path in finished:
@@ -467,10 +496,10 @@ def _summary(
             for name, equity in currencies.items()
         },
         "books": books,
-        "warnings": _warnings(books),
+        "warnings": _warnings(books, backtest.kernel.killed),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
-        "data_sha256": feeds.catalog.data_sha256(feeds.ids, list(STREAM_KINDS)),
+        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds),
         "result_sha256": backtest.kernel.result_sha256,
         "versions": {
             "cobalt": engine.__version__,
@@ -479,6 +508,40 @@ def _summary(
             "pyarrow": pa.__version__,
         },
     }
+
+
+def _add_statistics(summary: dict[str, Any], statistics: RunStatistics) -> None:
+    """The figures that many look for first; all are in `statistics.json`."""
+    for name, figures in statistics.overall.items():
+        summary["by_currency"][name] |= {
+            "sortino": figures.equity.sortino,
+            "calmar": figures.equity.calmar,
+            "turnover": figures.trading.turnover,
+            "maker_share": figures.trading.maker_share,
+            "round_trips": figures.round_trips.count,
+            "hit_rate": figures.round_trips.hit_rate,
+            "profit_factor": figures.round_trips.profit_factor,
+            "slippage_bps": figures.trading.slippage.bps,
+            "time_in_market": figures.exposure.time_in_market,
+        }
+    reporting = statistics.reporting
+    equity = None if reporting is None else reporting.equity
+    summary["reporting"] = (
+        None
+        if reporting is None or equity is None
+        else {
+            "currency": reporting.currency,
+            "initial": equity.initial,
+            "equity": equity.final,
+            "pnl": equity.pnl,
+            "max_drawdown": equity.max_drawdown,
+            "sharpe": equity.sharpe,
+        }
+    )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
@@ -492,9 +555,14 @@ def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
     }
 
 
-def _warnings(books: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What a reader of the results should know about the books behind them, in sentences."""
+def _warnings(
+    books: Mapping[str, Mapping[str, int]], killed: tuple[str, str, int] | None
+) -> list[str]:
+    """What a reader of the results should know about what is behind them, in sentences."""
     found = []
+    if killed is not None:
+        cause, reason, ts_ns = killed
+        found.append(f"trading ended at {utc_text(ts_ns)} ({cause}): {reason}")
     for name, counts in books.items():
         if counts["applied"] == 0:
             found.append(f"{name}: no depth snapshot, so its book was never shown or traded on")

@@ -33,6 +33,7 @@ from engine.bench_data import (
     testnet,
     testnet_group,
 )
+from engine.bench_orders import path_cases, resting_cases
 from engine.bench_state import cost_cases, group_case, heatmap_case
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
@@ -47,6 +48,7 @@ __all__ = [
     "Row",
     "cases",
     "measure",
+    "order_cases",
     "refuse_debug",
     "row",
     "run",
@@ -133,7 +135,8 @@ def run(
     folder = recordings or os.environ.get("COBALT_RECORDINGS")
     data = recorded(Path(folder), INSTRUMENT) if folder else testnet(seconds)
     rows = []
-    for case in [*cases(data), *state_cases(data, Path(folder) if folder else None, seconds)]:
+    known = [*cases(data), *order_cases(data)]
+    for case in [*known, *state_cases(data, Path(folder) if folder else None, seconds)]:
         progress(case.name)
         rows.append(measure(case, data, runs))
     return rows
@@ -208,6 +211,15 @@ def cases(data: BenchData) -> list[Case]:
     """All cases on this data. Raises BenchError for data that is too short."""
     bench = _Bench(data)
     return [bench.decode(), bench.book(), bench.kernel(), bench.kernel_every_message()]
+
+
+def order_cases(data: BenchData) -> list[Case]:
+    """What resting orders cost, and how long an order takes to be on its way."""
+    bench = _Bench(data)
+    return [
+        *resting_cases(data, bench.plan, bench.setup, bench.converted, bench.names, Case),
+        *path_cases(data, Case),
+    ]
 
 
 def state_cases(data: BenchData, folder: Path | None, seconds: float) -> list[Case]:

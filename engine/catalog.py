@@ -70,10 +70,12 @@ BAR_INTERVALS = {
 }
 """Intervals of candles that the catalog keeps, in ns: those that divide a day."""
 
-ORDER_ACTIONS = ("clear", "add", "change", "delete", "unnamed", "rest", "rest_over")
+ORDER_ACTIONS = ("clear", "add", "change", "delete", "unnamed", "rest", "rest_over", "amend")
 """What a row of `orders` tells; the column `action` counts from 1. `clear` begins with an empty
 book, `unnamed` sets the size at a price that belongs to orders without a known id; the others are
-calls of `engine._core.OrderBook`."""
+calls of `engine._core.OrderBook`. What makes an order smaller at its price tells why: `change` that
+it was executed, `amend` (to the book a change as well) that its owner wished so; `delete` has what
+was left of it, 0 where it was executed to the end."""
 
 COLUMNS = (
     "ts_event_ns",
@@ -364,6 +366,23 @@ class Catalog:
         entries = self.manifest(instrument).of_kind("orders")
         time = "ts_recv_ns"
         yield from self._table_batches(instrument, entries, time, start_ns, end_ns, batch_rows)
+
+    def order_events(
+        self,
+        instrument: str,
+        *,
+        end_ns: int | None = None,
+        batch_rows: int = 131_072,
+        index: int = 0,
+    ) -> Iterator[Events]:
+        """As `order_batches`, as arrays of `EVENT_DTYPE` for the kernel, each row a message of its
+        own. They begin with the first row there is, because an order-by-order book needs all that
+        came before. Raises as `order_batches` does.
+        """
+        from engine.catalog_tables import order_events
+
+        for frame in self.order_batches(instrument, end_ns=end_ns, batch_rows=batch_rows):
+            yield order_events(frame, index)
 
     def _table_batches(
         self,

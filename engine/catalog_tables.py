@@ -15,12 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine import _core
 from engine.catalog import BAR_INTERVALS, CatalogError
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from engine.catalog import Events
     from engine.catalog_writer import CatalogWriter
 
-__all__ = ["BARS", "ORDERS", "TableSpec", "TableStream", "bars_schema", "orders_schema"]
+__all__ = [
+    "BARS",
+    "ORDERS",
+    "TableSpec",
+    "TableStream",
+    "bars_schema",
+    "order_events",
+    "orders_schema",
+    "orders_table",
+]
 
 _MINUTE_NS = 60_000_000_000
 # Columns that a source may lack; everywhere else a null is an error.
@@ -56,6 +69,39 @@ def orders_schema() -> Any:
         "qty_lots": pa.int64(),
     }
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
+
+
+# Event rows of single orders: their kinds are the actions, from this number on, and the order's id
+# lies in the column `seq`.
+_ORDER_KIND = 10
+_SAME = ("ts_event_ns", "ts_recv_ns", "px_ticks", "qty_lots", "side")
+
+
+def order_events(orders: pl.DataFrame, index: int = 0) -> Events:
+    """Rows of single orders (`orders_schema`) as an array of `EVENT_DTYPE`; `index` goes into the
+    column `instrument`.
+    """
+    events = np.zeros(orders.height, _core.EVENT_DTYPE)
+    for name in _SAME:
+        events[name] = orders[name].to_numpy()
+    events["seq"] = orders["order_id"].to_numpy()
+    events["prev_seq"] = _core.SEQ_NONE
+    events["instrument"] = index
+    events["kind"] = orders["action"].to_numpy() + _ORDER_KIND
+    events["flags"] = _core.FLAG_FIRST | _core.FLAG_LAST
+    return events
+
+
+def orders_table(events: Events) -> Any:
+    """The inverse of `order_events`: a pyarrow table of `orders_schema`."""
+    import pyarrow as pa
+
+    columns = {name: events[name] for name in _SAME}
+    columns["order_id"] = events["seq"]
+    columns["action"] = events["kind"] - np.uint8(_ORDER_KIND)
+    schema = orders_schema()
+    arrays = [pa.array(np.ascontiguousarray(columns[name])) for name in schema.names]
+    return pa.table(arrays, schema=schema)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ class ExchangeConfig:
     """The simulated exchange; `docs/fidelity.md` says what each model means.
 
     `queue` is risk_averse, power_prob, power_prob2, power_prob3 (of exponent `queue_power`),
-    log_prob or log_prob2; `fill` is no_partial, partial (both in hftbacktest's meaning) or walk;
+    log_prob, log_prob2, or l3_fifo, which knows an order's place where the data has the venue's
+    orders one by one; `fill` is no_partial, partial (both in hftbacktest's meaning) or walk;
     `self_trade` is allow, expire_taker, expire_maker or expire_both. With `causal_responses` an
     answer never reaches the strategy before the market data that explains it, which is what paper
     trading can know; without, it may, as at a real venue and in hftbacktest.
@@ -309,7 +310,8 @@ def _default_cash() -> dict[str, str]:
 class RunOptions:
     """Name and folder of a run, the sampling of its equity curve, and its starting balances.
 
-    `cash` is decimal text by asset. `jobs` counts for sweeps only.
+    `cash` is decimal text by asset. `reporting` is for the statistics and changes no result. `jobs`
+    counts for sweeps only.
     """
 
     name: str | None = field(default=None, metadata=_doc("null: the strategy's name"))
@@ -319,6 +321,10 @@ class RunOptions:
     )
     cash: dict[str, str] = field(
         default_factory=_default_cash, metadata=_doc("starting balances, run.cash.USDT=50000")
+    )
+    reporting: str | None = field(
+        default=None,
+        metadata=_doc("currency of the whole account's equity; null: one that all convert into"),
     )
     jobs: int | None = field(
         default=None, metadata=_doc("processes of a sweep; null: one a processor")
@@ -367,12 +373,13 @@ class RunConfig:
 def config_sha256(config: RunConfig) -> str:
     """The SHA-256 (hex) of what a run's result depends on.
 
-    Where the run is written, what it is called, where the catalog lies and how many processes a
-    sweep uses are left out: none of them can change a result, and the data has its own hash.
+    Where the run is written, what it is called, where the catalog lies, how many processes a sweep
+    uses and the currency of the report are left out: none of them can change a result, and the data
+    has its own hash.
     """
     content = config.to_dict()
     del content["catalog"]
-    for key in ("name", "dir", "jobs"):
+    for key in ("name", "dir", "jobs", "reporting"):
         del content["run"][key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

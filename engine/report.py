@@ -10,23 +10,33 @@ from __future__ import annotations
 import html
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.report_figures import Drawing, account_figure, instrument_figure
+from engine.report_charts import (
+    account_figure,
+    attribution_figure,
+    instrument_figure,
+    markout_figure,
+)
 from engine.report_heatmap import heatmap_drawing
-from engine.report_text import amount, duration, number, utc
+from engine.report_tables import figure_rows
+from engine.report_text import amount, duration, number, percent, utc
+from engine.run_folder import RunData, read_run
+from engine.statistics.columns import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-__all__ = ["RunData", "read_run", "write_report"]
+    from engine.report_figures import Drawing
+    from engine.statistics import Figures
+
+__all__ = ["packaged_text", "provenance_banner", "run_title", "write_report"]
 
 _PROVENANCE = {
     "recorded": "Recorded data: the messages of a venue, captured as they came and imported"
@@ -43,104 +53,95 @@ _BANNERS = {
 }
 
 
-@dataclass(frozen=True)
-class RunData:
-    """What a run left in its folder: the summary, three tables and the resolved configuration."""
-
-    summary: dict[str, Any]
-    fills: pa.Table
-    equity: pa.Table
-    orders: pa.Table
-    config: str
-
-
-def read_run(run_dir: str | Path) -> RunData:
-    """Reads the files of a run. Raises `FileNotFoundError` that names the one missing."""
-    import pyarrow.parquet as pq
-
-    folder = Path(run_dir)
-    for name in ("summary.json", "fills.parquet", "equity.parquet", "orders.parquet"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder}: not the folder of a finished run, {name} is missing"
-            )
-    config = folder / "config.yaml"
-    return RunData(
-        summary=json.loads((folder / "summary.json").read_text(encoding="utf-8")),
-        fills=pq.read_table(folder / "fills.parquet"),
-        equity=pq.read_table(folder / "equity.parquet"),
-        orders=pq.read_table(folder / "orders.parquet"),
-        config=config.read_text(encoding="utf-8") if config.is_file() else "",
-    )
-
-
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run: RunData | str | Path) -> Path:
     """Writes `report.html` into the folder of a finished run and returns its path.
 
     An earlier report is replaced in one step. Raises `FileNotFoundError` for a folder without a
     run's files.
     """
-    target = Path(run_dir) / "report.html"
+    run = run if isinstance(run, RunData) else read_run(run)
+    target = run.folder / "report.html"
     partial = target.with_name(".report.html.partial")
     try:
-        partial.write_text(_page(read_run(run_dir), Path(run_dir)), encoding="utf-8")
+        partial.write_text(_page(run), encoding="utf-8")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return target
 
 
-def _page(run: RunData, run_dir: Path) -> str:
+def _page(run: RunData) -> str:
     from plotly.offline import get_plotlyjs
 
     drawings = _drawings(run)
-    heatmaps, missing = _heatmaps(run, run_dir)
+    heatmaps, missing = _heatmaps(run)
     drawings += heatmaps
     figures = {f"chart{n}": drawing.figure for n, drawing in enumerate(drawings)}
-    template = Path(__file__).with_name("report_template.html").read_text(encoding="utf-8")
+    template = packaged_text("report_template.html")
     # `<` is escaped inside the script, so that no name in the data can end it.
     figures_json = json.dumps(figures, allow_nan=False, separators=(",", ":"))
     return Template(template).substitute(
-        title=_escape(_title(run.summary)),
+        style=packaged_text("report_style.css"),
+        title=_escape(run_title(run.summary)),
         subtitle=_escape(_subtitle(run.summary)),
-        banner=_banner(run.summary) + _warnings(run.summary),
+        banner=provenance_banner(run.summary) + _warnings(run.summary),
         cards=_cards(run),
         charts="".join(_chart(f"chart{n}", drawing) for n, drawing in enumerate(drawings))
         + _missing(missing),
+        figures_tables=_figures(run) + _days(run),
         statistics="".join(f"<table>{_rows(rows)}</table>" for rows in _statistics(run)),
         provenance=_escape(_provenance_text(run.summary)),
-        config=_escape(run.config.rstrip()),
+        config=_escape(run.config_text.rstrip()),
         identity=_rows(_identity(run.summary)),
         figures=figures_json.replace("<", "\\u003c"),
         plotly=get_plotlyjs(),
     )
 
 
+def packaged_text(name: str) -> str:
+    """A text file beside this module."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def _drawings(run: RunData) -> list[Drawing]:
-    currencies = _distinct(run.equity, "currency")
-    instruments = _distinct(run.equity, "instrument") or _distinct(run.fills, "instrument")
-    definitions = _definitions(run.config)
-    return [
-        *(account_figure(run.equity, currency) for currency in currencies),
-        *(
-            instrument_figure(run.equity, run.fills, name, px_unit=units[0], qty_unit=units[1])
-            for name in instruments
-            for units in [_units(definitions.get(name))]
-        ),
-    ]
+    statistics = run.statistics
+    instruments = distinct(run.tables["equity"], "instrument") or distinct(
+        run.tables["fills"], "instrument"
+    )
+    drawings = []
+    for currency, figures in statistics.overall.items():
+        drawings.append(account_figure(run.tables["equity"], currency))
+        if run.tables["fills"].num_rows:
+            drawings.append(attribution_figure(statistics.series[currency], figures))
+    for name in instruments:
+        px_unit, qty_unit = _units(run.definitions.get(name))
+        drawings.append(
+            instrument_figure(
+                run.tables["equity"],
+                run.tables["fills"],
+                run.tables["orders"],
+                run.tables.get("placements"),
+                name,
+                px_unit=px_unit,
+                qty_unit=qty_unit,
+            )
+        )
+    markouts = markout_figure(statistics.by_instrument)
+    return drawings if markouts is None else [*drawings, markouts]
 
 
-def _heatmaps(run: RunData, run_dir: Path) -> tuple[list[Drawing], list[str]]:
+def _heatmaps(run: RunData) -> tuple[list[Drawing], list[str]]:
     """The heatmap of each instrument, and of those without one the reasons."""
     import pyarrow.compute as pc
 
     drawings, missing = [], []
-    config = _config(run.config)
-    for name in _distinct(run.equity, "instrument"):
-        equity = run.equity.filter(pc.equal(run.equity.column("instrument"), name))
-        fills = run.fills.filter(pc.equal(run.fills.column("instrument"), name))
+    for name in distinct(run.tables["equity"], "instrument"):
+        equity = run.tables["equity"].filter(
+            pc.equal(run.tables["equity"].column("instrument"), name)
+        )
+        fills = run.tables["fills"].filter(pc.equal(run.tables["fills"].column("instrument"), name))
         mids = np.asarray(equity.column("mid").to_numpy(zero_copy_only=False), np.float64)
-        found = heatmap_drawing(run_dir, run.summary, config, name, mids, fills)
+        found = heatmap_drawing(run.folder, run.summary, run.config, name, mids, fills)
         if isinstance(found, str):
             missing.append(found)
         else:
@@ -156,22 +157,65 @@ def _missing(reasons: list[str]) -> str:
     return f"<h2>Without a heatmap</h2>{lines}"
 
 
-def _config(text: str) -> dict[str, Any]:
-    """The resolved configuration; empty where it cannot be read."""
-    import yaml
+def _figures(run: RunData) -> str:
+    """Every figure, of each currency and, where there are several, of each instrument."""
+    statistics = run.statistics
+    columns: dict[str, Figures] = {f"All, {name}": f for name, f in statistics.overall.items()}
+    if len(statistics.by_instrument) > 1:
+        columns |= statistics.by_instrument
+    if not columns:
+        return ""
+    rows, group = [], None
+    for figure, cells in figure_rows(list(columns.values())):
+        if figure.group != group:
+            group = figure.group
+            rows.append(f'<tr class="group"><th colspan="{len(columns) + 1}">{group}</th></tr>')
+        rows.append(_table_row(figure.label, cells))
+    table = f"<table>{_head('', columns)}{''.join(rows)}</table>"
+    return f'<h2>Figures</h2><div class="wide">{table}</div>{_reporting(run)}'
 
-    try:
-        return dict(yaml.safe_load(text))
-    except (yaml.YAMLError, TypeError, ValueError):
-        return {}
+
+def _reporting(run: RunData) -> str:
+    """The account in one currency, where it has several."""
+    reporting = run.statistics.reporting
+    if reporting is None or list(run.statistics.overall) == [reporting.currency]:
+        return ""
+    if reporting.equity is None:
+        lost = ", ".join(name for name, path in reporting.paths.items() if path is None)
+        text = f"In {reporting.currency}: unknown, no instrument of the run converts {lost}."
+        return f'<p class="soft">{_escape(text)}</p>'
+    equity, currency = reporting.equity, reporting.currency
+    text = (
+        f"In {currency}, at the mids of the run: equity {amount(equity.final, currency)}, profit"
+        f" {amount(equity.pnl, currency, signed=True)}, largest drawdown"
+        f" {amount(equity.max_drawdown, currency)}, Sharpe ratio {number(equity.sharpe, digits=2)}."
+    )
+    return f"<p>{_escape(text)}</p>"
 
 
-def _definitions(config: str) -> dict[str, Any]:
-    """The instrument definitions of the resolved configuration; none where it cannot be read."""
-    try:
-        return dict(_config(config)["instrument"])
-    except (KeyError, TypeError, ValueError):
-        return {}
+def _days(run: RunData) -> str:
+    """One line a day and currency; nothing for a run of one day."""
+    days = run.statistics.by_day
+    if len(days) < 2:
+        return ""
+    columns = ["Profit and loss", "Largest drawdown", "Fills", "Turnover", "Spread", "Inventory"]
+    columns += ["Fees", "With a profit"]
+    rows = []
+    for day, by_currency in days.items():
+        for figures in by_currency.values():
+            cells = {figure.label: cells[0] for figure, cells in figure_rows([figures])}
+            rows.append(_table_row(day, [cells[name] for name in columns]))
+    table = f"<table>{_head('Day', columns)}{''.join(rows)}</table>"
+    return f'<h2>Days (UTC)</h2><div class="wide">{table}</div>'
+
+
+def _head(first: str, names: Iterable[str]) -> str:
+    cells = "".join(f"<th>{_escape(name)}</th>" for name in names)
+    return f'<tr class="head"><th>{_escape(first)}</th>{cells}</tr>'
+
+
+def _table_row(label: str, cells: Sequence[str]) -> str:
+    return f"<tr><th>{_escape(label)}</th>{''.join(f'<td>{_escape(c)}</td>' for c in cells)}</tr>"
 
 
 def _units(definition: Any) -> tuple[str, str]:
@@ -183,11 +227,6 @@ def _units(definition: Any) -> tuple[str, str]:
     return str(definition.get("quote", "")), qty_unit
 
 
-def _distinct(table: pa.Table, column: str) -> list[str]:
-    seen = dict.fromkeys(table.column(column).unique().to_pylist())
-    return [str(name) for name in seen if name is not None]
-
-
 def _chart(element: str, drawing: Drawing) -> str:
     notes = "".join(f'<p class="soft">{_escape(note)}</p>' for note in drawing.notes)
     return (
@@ -196,7 +235,8 @@ def _chart(element: str, drawing: Drawing) -> str:
     )
 
 
-def _title(summary: dict[str, Any]) -> str:
+def run_title(summary: dict[str, Any]) -> str:
+    """The name of a run and what it traded."""
     name = str(summary.get("name") or summary.get("strategy") or "run")
     instruments = ", ".join(summary.get("instruments") or [])
     return f"{name} on {instruments}" if instruments else name
@@ -210,7 +250,8 @@ def _subtitle(summary: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _banner(summary: dict[str, Any]) -> str:
+def provenance_banner(summary: dict[str, Any]) -> str:
+    """The warning of a run on data that is not all recorded, as HTML; empty for one that is."""
     provenance = str(summary.get("provenance"))
     if provenance == "recorded":
         return ""
@@ -239,6 +280,12 @@ def _cards(run: RunData) -> str:
         ("Fills", number(summary.get("fills"))),
         ("Orders", number(summary.get("orders"))),
     ]
+    if len(run.statistics.overall) == 1:
+        (figures,) = run.statistics.overall.values()
+        cards += [
+            ("Filled as maker", percent(figures.trading.maker_share)),
+            ("Round trips with a profit", percent(figures.round_trips.hit_rate)),
+        ]
     return "".join(
         f'<div class="card"><b>{_escape(value)}</b><span>{_escape(label)}</span></div>'
         for label, value in cards
@@ -251,25 +298,23 @@ def _statistics(run: RunData) -> Iterable[list[tuple[str, str]]]:
 
 
 def _trading_rows(run: RunData) -> list[tuple[str, str]]:
-    summary, fills = run.summary, run.fills
+    summary, fills = run.summary, run.tables["fills"]
     rows = [
-        ("Orders", number(summary.get("orders", run.orders.num_rows))),
+        ("Orders", number(summary.get("orders", run.tables["orders"].num_rows))),
         ("Orders rejected", number(summary.get("rejected"))),
         ("Fills", number(summary.get("fills", fills.num_rows))),
     ]
     if fills.num_rows:
-        maker = _is(fills, "liquidity", "maker").mean()
-        rows.append(("Fills as maker", f"{maker:.1%}"))
         bought = _is(fills, "side", "buy")
         quantity = fills.column("qty").to_numpy()
         names = fills.column("instrument").to_numpy(zero_copy_only=False)
-        for name in _distinct(fills, "instrument"):
+        for name in distinct(fills, "instrument"):
             here = names == name
             rows += [
                 (f"Bought, {name}", number(quantity[here & bought].sum(), digits=8)),
                 (f"Sold, {name}", number(quantity[here & ~bought].sum(), digits=8)),
             ]
-    for name, currency, last in _last_rows(run.equity):
+    for name, currency, last in _last_rows(run.tables["equity"]):
         rows += [
             (f"Position at the end, {name}", number(last["position"], digits=8)),
             (f"Realised, {name}", amount(last["realized_pnl"], currency, signed=True)),
@@ -304,7 +349,7 @@ def _identity(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _last_rows(equity: pa.Table) -> Iterable[tuple[str, str, dict[str, Any]]]:
     names = equity.column("instrument").to_numpy(zero_copy_only=False)
-    for name in _distinct(equity, "instrument"):
+    for name in distinct(equity, "instrument"):
         last = equity.slice(int(np.flatnonzero(names == name)[-1]), 1).to_pylist()[0]
         yield name, str(last["currency"]), last
 

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["amount", "duration", "number", "utc"]
+__all__ = ["amount", "bps", "duration", "number", "percent", "span", "utc"]
 
 _TWO_DIGITS = {"USD", "USDT", "USDC", "FDUSD", "EUR"}
 _NOTHING = "–"
@@ -34,6 +34,27 @@ def amount(value: Any, currency: Any, *, signed: bool = False) -> str:
     digits = 2 if currency in _TWO_DIGITS else 8
     text = number(None if value is None else float(value), digits=digits, signed=signed)
     return text if text == _NOTHING or not currency else f"{text} {currency}"
+
+
+def percent(value: float | None, *, digits: int = 1) -> str:
+    """A share as a percentage."""
+    return _NOTHING if value is None else f"{value * 100:,.{digits}f} %"
+
+
+def bps(value: float | None) -> str:
+    """A signed number of basis points."""
+    text = number(value, digits=2, signed=True)
+    return text if text == _NOTHING else f"{text} bps"
+
+
+def span(seconds: float | None) -> str:
+    """A time of so many seconds, in the largest unit that fits twice."""
+    if seconds is None:
+        return _NOTHING
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:,.1f} s" if seconds >= 1 or seconds == 0 else f"{seconds * 1e3:,.1f} ms"
 
 
 def utc(time: Any) -> str:

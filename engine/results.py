@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.statistics.curve import NS_PER_YEAR
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["EquityStatistics", "MemorySink", "ParquetSink"]
-
-NS_PER_YEAR = 365 * 86_400 * 1_000_000_000
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMAS = {
@@ -37,6 +37,11 @@ SCHEMAS = {
             ("currency", _TEXT),
             ("position", pa.float64()),
             ("realized_pnl", pa.float64()),
+            ("mid", pa.float64()),
+            ("mid_100ms", pa.float64()),
+            ("mid_1s", pa.float64()),
+            ("mid_10s", pa.float64()),
+            ("mid_60s", pa.float64()),
         ]
     ),
     "orders": pa.schema(
@@ -58,8 +63,19 @@ SCHEMAS = {
             ("status", _TEXT),
             ("reject_code", _TEXT),
             ("ts_submit_ns", pa.int64()),
+            ("arrival_mid", pa.float64()),
+            ("ts_accept_ns", pa.int64()),
             ("ts_exchange_ns", pa.int64()),
             ("ts_done_ns", pa.int64()),
+        ]
+    ),
+    "placements": pa.schema(
+        [
+            ("order_id", pa.int64()),
+            ("instrument", _TEXT),
+            ("ts_event_ns", pa.int64()),
+            ("px", pa.float64()),
+            ("qty", pa.float64()),
         ]
     ),
     "equity": pa.schema(
@@ -183,7 +199,7 @@ class MemorySink:
 
     @property
     def tables(self) -> dict[str, pa.Table]:
-        """`fills`, `orders` and `equity`."""
+        """`fills`, `orders`, `placements` and `equity`."""
         return {
             name: pa.concat_tables(chunks) if chunks else SCHEMAS[name].empty_table()
             for name, chunks in self._chunks.items()
@@ -191,7 +207,8 @@ class MemorySink:
 
 
 class ParquetSink:
-    """Writes the tables to `fills.parquet`, `orders.parquet` and `equity.parquet` of a folder.
+    """Writes the tables to a folder: `fills.parquet`, `orders.parquet`, `placements.parquet` and
+    `equity.parquet`.
 
     The files are complete when its `with` block is left, also by an exception of the strategy.
     """

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDLERS", "Clock", "NoConfig", "Strategy", "StrategyError", "Timer"]
 
+_PLAIN_TIFS = ("GTC", "IOC", "FOK")
+# No stop, take-profit, trail, activation, expiry, displayed quantity or name of one's own.
+_NOTHING = (None,) * 7
+
 HANDLERS = (
     "on_start",
     "on_book",
@@ -386,17 +390,11 @@ class Strategy(Generic[C]):
             True,
             qty,
             limit,
-            post_only=post_only,
-            tif=tif,
-            reduce_only=reduce_only,
-            stop=stop,
-            take_profit=take_profit,
-            trail=trail,
-            activate=activate,
-            trigger_by=trigger_by,
-            expire=expire,
-            display=display,
-            client_id=client_id,
+            post_only,
+            tif,
+            reduce_only,
+            trigger_by,
+            (stop, take_profit, trail, activate, expire, display, client_id),
         )
 
     def sell(
@@ -423,17 +421,11 @@ class Strategy(Generic[C]):
             False,
             qty,
             limit,
-            post_only=post_only,
-            tif=tif,
-            reduce_only=reduce_only,
-            stop=stop,
-            take_profit=take_profit,
-            trail=trail,
-            activate=activate,
-            trigger_by=trigger_by,
-            expire=expire,
-            display=display,
-            client_id=client_id,
+            post_only,
+            tif,
+            reduce_only,
+            trigger_by,
+            (stop, take_profit, trail, activate, expire, display, client_id),
         )
 
     def oco(
@@ -617,21 +609,46 @@ class Strategy(Generic[C]):
             raise ValueError(f"side: expected buy or sell, found {side!r}")
         return side == "buy"
 
+    def _conditions(
+        self,
+        limit: Number | None,
+        post_only: bool,  # noqa: FBT001 - as below.
+        tif: str,
+        trigger_by: str,
+        special: tuple[Any, ...],
+    ) -> dict[str, Any] | None:
+        stop, take_profit, trail, activate, expire, display, client_id = special
+        return conditions(
+            limit=limit,
+            post_only=post_only,
+            tif=tif,
+            stop=stop,
+            take_profit=take_profit,
+            trail=trail,
+            activate=activate,
+            trigger_by=trigger_by,
+            display=display,
+            expire_ns=expiry_ns(tif, expire, self.clock.now_ns),
+            client_id=client_id,
+        )
+
     def _submit(
         self,
         instrument: str,
         buy: bool,  # noqa: FBT001 - private, called positionally twice above.
         qty: Number,
         limit: Number | None,
-        *,
-        post_only: bool,
+        post_only: bool,  # noqa: FBT001 - as above.
         tif: str,
-        reduce_only: bool,
-        expire: str | int | None,
-        **others: Any,
+        reduce_only: bool,  # noqa: FBT001 - as above.
+        trigger_by: str,
+        special: tuple[Any, ...],
     ) -> int:
-        expire_ns = expiry_ns(tif, expire, self.clock.now_ns)
-        found = conditions(limit=limit, post_only=post_only, tif=tif, expire_ns=expire_ns, **others)
+        # Most orders have none of what `special` holds, and nothing to be checked but this.
+        is_plain = special == _NOTHING and (
+            (limit is not None and tif == "GTC") if post_only else tif in _PLAIN_TIFS
+        )
+        found = None if is_plain else self._conditions(limit, post_only, tif, trigger_by, special)
         return self._kernel.submit(
             self._market(instrument), buy, qty, limit, tif, post_only, reduce_only, found
         )

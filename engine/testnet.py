@@ -22,6 +22,7 @@ import numpy as np
 
 from engine import _core
 from engine.catalog import Catalog, CatalogError, SourceEntry
+from engine.catalog_tables import orders_table
 from engine.instruments import Instrument, load_instrument
 from engine.units import utc_text
 
@@ -61,7 +62,8 @@ class Venue:
     `instrument` is the id of a definition whose market is `testnet`; the venue trades at `1 +
     basis` times the fair price, has `activity` times the usual order flow, publishes depth every
     `depth_every_ns` (a multiple of 10 ms), and its messages take `latency_ns` and on average
-    `jitter_ns` more to arrive.
+    `jitter_ns` more to arrive. With `orders` it publishes its orders one by one as well, which
+    changes no other data of it.
     """
 
     instrument: str
@@ -70,6 +72,7 @@ class Venue:
     depth_every_ns: int = 100_000_000
     latency_ns: int = 5_000_000
     jitter_ns: float = 700_000.0
+    orders: bool = False
 
 
 DEFAULT_VENUES = (
@@ -123,7 +126,8 @@ def batches(
     """Rows of all venues as (instrument id, data kind, rows), made while they are asked for.
 
     `rows` is an array of `engine.EVENT_DTYPE` of whole messages, whose column `instrument` is the
-    index in `venues`; kinds are `depth`, `trades` and `quotes`. Put together, the batches of an
+    index in `venues`; kinds are `depth`, `trades` and `quotes`, and `orders` of venues that publish
+    them (see `engine.catalog.Catalog.order_events`). Put together, the batches of an
     instrument and kind are a stream as a recording has it: in order of receipt, depth beginning
     with a snapshot at `start_ns`. At most about `batch_rows` rows of a stream are held at once.
 
@@ -152,10 +156,12 @@ def generate(
     duration_s: float = DURATION_S,
     start_ns: int = START_NS,
     venues: Sequence[Venue] | None = None,
+    orders: bool = False,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> TestnetReport:
-    """Makes testnet data and puts it into the catalog, one instrument a venue.
+    """Makes testnet data and puts it into the catalog, one instrument a venue; with `orders` every
+    venue's single orders too.
 
     Doing it again with equal settings changes nothing. Data made with other settings (seed,
     duration, start, venues, or a newer model) is refused, and with `replace` replaced; recorded
@@ -167,6 +173,8 @@ def generate(
     """
     _check_seed(seed)
     venues = DEFAULT_VENUES if venues is None else venues
+    if orders:
+        venues = [dataclasses.replace(venue, orders=True) for venue in venues]
     catalog = Catalog(catalog_root)
     instruments = {venue.instrument: _testnet_instrument(venue.instrument) for venue in venues}
     if not venues or len(instruments) < len(venues):
@@ -204,7 +212,11 @@ def _write(
             for instrument in instruments
         }
         for name, kind, rows in made:
-            if name in writers:
+            if name not in writers:
+                continue
+            if kind == "orders":
+                writers[name].append_orders(orders_table(rows))
+            else:
                 writers[name].append(kind, rows)
         for writer in writers.values():
             writer.commit()
@@ -243,18 +255,23 @@ def _rows_by_kind(catalog: Catalog, name: str) -> dict[str, int]:
 
 def _source(seed: int, duration_ns: int, start_ns: int, venues: Sequence[Venue]) -> SourceEntry:
     """Names the settings for people and hashes all that the rows depend on."""
+    # Data without single orders keeps the hash that it had before venues could publish them.
+    described = [
+        {key: value for key, value in _venue_settings(venue).items() if key != "orders" or value}
+        for venue in venues
+    ]
     settings = {
         "model": _core.TESTNET_MODEL_VERSION,
         "seed": seed,
         "start_ns": start_ns,
         "duration_ns": duration_ns,
         "px_start": PX_START,
-        "venues": [_venue_settings(venue) for venue in venues],
+        "venues": described,
     }
     text = json.dumps(settings, sort_keys=True)
     name = (
         f"testnet model {_core.TESTNET_MODEL_VERSION}, seed {seed}, {duration_ns / 1e9:g} s from"
-        f" {utc_text(start_ns)}"
+        f" {utc_text(start_ns)}{', with orders' if any(venue.orders for venue in venues) else ''}"
     )
     return SourceEntry(name, hashlib.sha256(text.encode()).hexdigest())
 

@@ -24,6 +24,14 @@ NAMES = [
     "kernel, Python strategy at 10 Hz",
     "kernel, Python handler on every message",
 ]
+ORDERS = [
+    "kernel with 1 resting order",
+    "kernel with 10 resting orders",
+    "kernel with 100 resting orders",
+    "kernel with 1,000 resting orders",
+    "order path, from Rust",
+    "order path, from Python",
+]
 STATE = [
     "kernel with bars of 7 intervals",
     "kernel with pivots on 7 intervals",
@@ -45,7 +53,7 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("COBALT_RECORDINGS", raising=False)
     told: list[str] = []
     rows = bench.run(runs=2, seconds=6, progress=told.append)
-    assert [row.name for row in rows] == told == NAMES + STATE
+    assert [row.name for row in rows] == told == NAMES + ORDERS + STATE
     for row in rows:
         assert row.checked
         assert row.checks
@@ -64,7 +72,9 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
             assert row.peer_rows >= row.rows
     peers = [row.peer for row in rows]
     assert [name is not None for name in peers[:4]] == [False] + [peer.available()] * 3
-    assert peers[4:] == [bench_state.BASE] * 7 + [None]
+    assert [name is not None for name in peers[4:8]] == [peer.available()] * 4
+    assert peers[8:10] == [None] * 2
+    assert peers[10:] == [bench_state.BASE] * 7 + [None]
     told_as = [one["name"] for one in json.loads(json.dumps([row.to_dict() for row in rows]))]
     assert told_as == told
 

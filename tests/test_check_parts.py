@@ -101,6 +101,7 @@ def test_lists_and_conditions_are_recorded_order_by_order():
             self.buy(ID, 1, 99, tif="GTD", expire="5s", display="0.1", client_id="mine")
             self.sell(ID, 1, trail="0.5%", trigger_by="bid_ask", reduce_only=True)
             self.modify(6, qty=2, replace=True)
+            self.kill("enough", flatten=True)
 
     _, recorder = recorded(Lists(None))
     assert [str(command) for command in recorder.log.commands] == [
@@ -113,8 +114,9 @@ def test_lists_and_conditions_are_recorded_order_by_order():
         " client_id=mine",
         f"sell 1 {ID}, reduce_only, trail=0.5%, trigger_by=bid_ask",
         "modify order 6, qty=2, replace",
+        "kill, reason=enough, flatten",
     ]
-    assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6]
+    assert [command.order for command in recorder.log.commands] == [1, 2, 3, 4, 5, 6, 7, 6, 0]
     _, held = recorded(Lists(None), trade_from_ns=START + 60 * SECOND)
     assert [command.key for command in held.log.commands] == [
         command.key for command in recorder.log.commands
@@ -131,10 +133,10 @@ def test_recording_changes_nothing():
 
 def test_every_command_of_the_kernel_is_recorded():
     """A method that is new to the kernel belongs either to the commands or to this list."""
-    others = """add_cob add_stream book book_counts cancel_timer chart counts entry_px equity
-        event_ns failed_handler flow keep_ticks live_orders now_ns order order_of_client position
-        result_sha256 run seq set_timer start_ns subscribe_bars subscribe_book subscribe_cob
-        subscribe_pivots subscribe_sweeps subscribe_trades ticks"""
+    others = """add_cob add_stream book book_counts cancel_timer chart codes_told counts entry_px
+        equity event_ns failed_handler flow keep_ticks killed live_orders now_ns order
+        order_of_client position result_sha256 run seq set_timer start_ns subscribe_bars
+        subscribe_book subscribe_cob subscribe_pivots subscribe_sweeps subscribe_trades ticks"""
     public = {name for name in dir(_core.Kernel) if not name.startswith("_")}
     assert public == {*COMMANDS, *others.split()}
 

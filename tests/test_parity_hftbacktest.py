@@ -1,7 +1,8 @@
 """The same rows and the same orders on hftbacktest, order by order.
 
-What differs is listed in `docs/fidelity.md`; every difference that is known there is asserted here
-to be that and nothing else.
+What differs is listed in `docs/fidelity.md`, and each difference alone is in
+`test_parity_differences.py`; here, on random orders, every difference is asserted to be one of
+those. `cobalt parity` does the same with more orders.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from engine import parity
 from engine.peers import cobalt
 from engine.peers import hftbacktest as peer
-from engine.peers.orders import MODIFY, SUBMIT, Quoting, Setup
+from engine.peers.compare import differences
+from engine.peers.orders import SUBMIT, Quoting, Setup
+from engine.peers.streams import random_commands
 from strategies.imbalance_taker import ImbalanceTaker
 from strategies.market_maker import MarketMaker, MarketMakerConfig
-from tests.oracles import exchange as plain
-from tests.parity.compare import account, differences, money_tolerance, requeued_with_new_qty
 from tests.parity.feed import INSTRUMENT, latency_for, random_commands_for, random_feed
 from tests.parity.recorded import QTY_LOTS, recorded
 from tests.parity.recorder import commands, recording
@@ -83,67 +85,64 @@ def test_rows_without_a_venue_time_are_refused() -> None:
         peer.to_hftbacktest(depth, trades, INSTRUMENT)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_made_up_feed(seed: int) -> None:
-    """Cobalt without modifications, and the plain exchange with the peer's rule for them."""
+@pytest.mark.parametrize("fill", parity.FILLS)
+@pytest.mark.parametrize("queue", parity.QUEUES)
+@pytest.mark.parametrize("seed", range(2))
+def test_made_up_feed(seed: int, queue: str, fill: str) -> None:
+    """Every difference is one that the plain exchange foretells and explains."""
+    depth, trades = random_feed(2000, seed)
+    instrument = INSTRUMENT
+    if fill == "partial":
+        instrument, depth, trades = parity.finer(instrument, depth, trades)
+    lots = (1, 9) if fill == "no_partial" else (10_000, 90_000)
+    rows = peer.to_hftbacktest(depth, trades, instrument)
+    for latencies in (None, parity.latencies_of(depth, seed)):
+        setup = Setup(
+            *latency_for(seed),
+            **FEES,
+            queue=queue,
+            queue_power=parity.POWER.get(queue, 1.0),
+            fill=fill,
+            latencies=latencies,
+        )
+        stream = random_commands(depth, 1000, seed, qty_lots=lots)
+        found = parity.compare(depth, trades, rows, stream, instrument, setup)
+        assert found["unexplained"] == 0, found["examples"]
+        assert found["different"]["modify_quantity"] > 0
+        assert found["account"] == "as filled"
+        stream = random_commands(depth, 1000, seed, qty_lots=lots, modify_qty=False)
+        found = parity.compare(depth, trades, rows, stream, instrument, setup)
+        assert found["unexplained"] == 0, found["examples"]
+        if fill == "no_partial":
+            assert found["equal"] == found["orders"]
+            assert found["account"] == "equal"
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_instants_that_coincide(seed: int) -> None:
+    """Risk-averse, with more seeds: commands on the grid of the feed, and no latency at all."""
     depth, trades = random_feed(2000, seed)
     rows = peer.to_hftbacktest(depth, trades, INSTRUMENT)
     setup = Setup(*latency_for(seed), **FEES)
-    stream = random_commands_for(depth, seed, modify_share=0)
-    theirs = peer.run_commands(rows, stream, INSTRUMENT, setup)
-    ours = cobalt.run_commands(depth, trades, stream, INSTRUMENT, setup)
-    assert differences(ours.orders, theirs.orders) == []
-    assert ours.sent.tolist() == theirs.sent.tolist()
     stream = random_commands_for(depth, seed)
-    theirs = peer.run_commands(rows, stream, INSTRUMENT, setup)
-    alike = plain.run(depth, trades, stream, *latency_for(seed), requeue_keeps_qty=True)
-    assert differences(alike.orders, theirs.orders) == []
-    assert alike.sent.tolist() == theirs.sent.tolist()
+    found = parity.compare(depth, trades, rows, stream, INSTRUMENT, setup)
+    assert found["unexplained"] == 0, found["examples"]
 
 
 @needs_recordings
 @pytest.mark.parametrize("instrument_id", QTY_LOTS)
 def test_recording(instrument_id: str) -> None:
+    """Without partial fills nothing at all differs but what modifications do to the quantity."""
     data = recorded(instrument_id)
-    stream = data.commands(4000, seed=11)
     rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
-    setup = Setup(**FEES)
-    theirs = peer.run_commands(rows, stream, data.instrument, setup)
-    ours = cobalt.run_commands(data.depth, data.trades, stream, data.instrument, setup)
-    assert ours.sent.tolist() == theirs.sent.tolist()
-    # The one known difference: a modification that loses its place keeps the old quantity there.
-    same = ("status", "exec_px_ticks", "ts_exchange_ns", "maker")
-    assert differences(ours.orders, theirs.orders, same) == []
-    unequal = ours.orders["exec_qty_lots"] != theirs.orders["exec_qty_lots"]
-    modified = requeued_with_new_qty(stream, ours.sent)
-    assert unequal.any()
-    assert set(ours.orders["order_id"][unequal].tolist()) <= modified
-    latencies = (setup.order_entry_ns, setup.response_ns)
-    alike = plain.run(data.depth, data.trades, stream, *latencies, requeue_keeps_qty=True)
-    assert differences(alike.orders, theirs.orders) == []
-    exact = account(theirs.orders, stream, data.instrument, **FEES)
-    assert theirs.position == pytest.approx(float(exact.position), abs=1e-9)
-    assert theirs.balance == pytest.approx(float(exact.balance), rel=1e-9)
-    assert theirs.fees == pytest.approx(float(exact.fees), rel=1e-9)
-
-
-@needs_recordings
-@pytest.mark.parametrize("instrument_id", QTY_LOTS)
-def test_recording_without_modifications(instrument_id: str) -> None:
-    """Nothing at all differs: orders, position, balance, fees."""
-    data = recorded(instrument_id)
-    stream = data.commands(4000, seed=12)
-    stream = stream[stream["action"] != MODIFY]
-    rows = peer.to_hftbacktest(data.depth, data.trades, data.instrument)
-    setup = Setup(**FEES)
-    theirs = peer.run_commands(rows, stream, data.instrument, setup)
-    ours = cobalt.run_commands(data.depth, data.trades, stream, data.instrument, setup)
-    assert differences(ours.orders, theirs.orders) == []
-    assert ours.sent.tolist() == theirs.sent.tolist()
-    assert ours.position == pytest.approx(theirs.position, abs=1e-9)
-    assert ours.balance == pytest.approx(theirs.balance, rel=1e-9)
-    tolerance = money_tolerance(ours.orders)
-    assert ours.fees == pytest.approx(theirs.fees, rel=1e-9, abs=tolerance)
+    for modify_qty in (False, True):
+        stream = data.commands(4000, seed=11, modify_qty=modify_qty)
+        found = parity.compare(
+            data.depth, data.trades, rows, stream, data.instrument, Setup(**FEES)
+        )
+        assert found["unexplained"] == 0, found["examples"]
+        assert list(found["different"]) == ["modify_quantity"] * modify_qty
+        assert found["account"] == ("as filled" if modify_qty else "equal")
 
 
 @needs_recordings

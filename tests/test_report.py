@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.report import write_report
+from engine.report_charts import instrument_figure
 from engine.report_figures import thin_line
 from engine.report_text import amount, number
 from engine.results import SCHEMAS
+from tests.run_tables import table
 
 SECOND = 1_000_000_000
 START = 1_704_067_200 * SECOND
@@ -55,18 +57,39 @@ def run_folder(
         "currency": ["USDT"] * fills,
         "position": np.zeros(fills),
         "realized_pnl": np.zeros(fills),
+        "mid": 100.5 + many,
+        "mid_1s": [None if n % 3 else 99.5 + n for n in many.tolist()],
     }
-    for name, columns in (("equity", equity), ("fills", filled)):
+    given = {
+        "order_id": many,
+        "instrument": [instrument] * fills,
+        "side": filled["side"],
+        "px": 100.0 + many,
+        "avg_px": 100.0 + many,
+        "filled_qty": np.ones(fills),
+        "status": ["filled"] * fills,
+        "ts_submit_ns": START + SECOND * many - 3,
+        "ts_exchange_ns": START + SECOND * many,
+    }
+    placed = {
+        "order_id": many,
+        "instrument": [instrument] * fills,
+        "ts_event_ns": START + SECOND * many - 2,
+        "px": 100.0 + many,
+        "qty": np.ones(fills),
+    }
+    tables = {"equity": equity, "fills": filled, "orders": given, "placements": placed}
+    for name, columns in tables.items():
         schema = SCHEMAS[name]
+        count = len(next(iter(columns.values())))
         plain = {
             field.name: pa.array(
-                columns[field.name],
+                columns.get(field.name, [None] * count),
                 pa.string() if pa.types.is_dictionary(field.type) else field.type,
             )
             for field in schema
         }
         pq.write_table(pa.table(plain).cast(schema), folder / f"{name}.parquet")
-    pq.write_table(SCHEMAS["orders"].empty_table(), folder / "orders.parquet")
     content = {
         "name": "trial",
         "mode": "backtest",
@@ -77,6 +100,7 @@ def run_folder(
         "fees": 0.0,
         "fills": fills,
         "sharpe": None,
+        "by_currency": {"USDT": {"initial": 1_000.0}},
         "result_sha256": "ab" * 32,
         **summary,
     }
@@ -157,15 +181,117 @@ def test_what_is_drawn_is_what_was_recorded(tmp_path):
         trace["name"]: np.frombuffer(base64.b64decode(trace["y"]["bdata"]), "<f8")
         for figure in figures.values()
         for trace in figure["data"]
+        if "bdata" in trace["y"]
     }
     wave = np.sin(np.arange(10))
     np.testing.assert_array_equal(numbers["Equity (USDT)"], 1_000 + wave)
     np.testing.assert_allclose(
         numbers["Drawdown (USDT)"], wave - np.maximum.accumulate(wave), atol=1e-9
     )
-    assert np.isnan(numbers["Mid"][0])
+    # At the time of the first sample, which has no mid, a fill was received that has one.
+    np.testing.assert_array_equal(numbers["Mid"][:3], [100.5, np.nan, 101.5])
     np.testing.assert_array_equal(numbers["Sell, maker"], [100.0, 102.0])
     np.testing.assert_array_equal(numbers["Buy, maker"], [101.0])
+
+
+def unpacked(values):
+    return np.frombuffer(base64.b64decode(values["bdata"]), "<f8").tolist()
+
+
+def lives(orders, placements):
+    rows = [{"instrument": "X.TEST", "side": "buy", "filled_qty": 1.0, **row} for row in orders]
+    places = [{"instrument": "X.TEST", "qty": 1.0, **row} for row in placements]
+    samples = [{"ts_ns": 90 * 10**6, "instrument": "X.TEST", "position": 0.0}]
+    drawing = instrument_figure(
+        table("equity", samples),
+        table("fills", []),
+        table("orders", rows),
+        table("placements", places),
+        "X.TEST",
+    )
+    traces = [trace for trace in drawing.figure["data"] if trace["name"] == "Buy orders"]
+    points = [list(zip(unpacked(t["x"]), unpacked(t["y"]), strict=True)) for t in traces]
+    split = [[(x, y) for x, y in line if not np.isnan(x)] if line else [] for line in points]
+    return split, drawing.notes
+
+
+def test_the_life_of_an_order_goes_by_its_prices_to_its_end():
+    ms = 10**6
+    done = {"status": "filled", "ts_exchange_ns": 60 * ms}
+    orders = [
+        {"order_id": 2, "ts_submit_ns": 10 * ms, "avg_px": 102.0, "arrival_mid": 101.0, **done},
+        {"order_id": 1, "ts_submit_ns": 5 * ms, "px": 99.0, "status": "partially_filled"},
+        {"order_id": 3, "ts_submit_ns": 5 * ms, "filled_qty": 0.0, **done},
+        {"order_id": 4, "ts_submit_ns": 6 * ms, "avg_px": 103.0, **done},
+    ]
+    places = [
+        {"order_id": 1, "ts_event_ns": 30 * ms, "px": 99.0},
+        {"order_id": 3, "ts_event_ns": 20 * ms, "px": 90.0},
+        {"order_id": 1, "ts_event_ns": 20 * ms, "px": 100.0},
+    ]
+    (dotted, solid), notes = lives(orders, places)
+    # Order 1 rests at 20 ms and moves at 30 ms; it lives at the end, which is the last sample.
+    assert solid == [(20, 100), (30, 100), (30, 99), (90, 99)]
+    # Order 2 took: from the mid to what it paid. Of order 4 the mid is not known.
+    assert dotted == [(10, 101), (60, 102), (5, 100), (20, 100), (6, 103), (60, 103)]
+    assert any("1 orders without a fill are not drawn" in note for note in notes)
+
+
+def test_orders_that_took_have_no_solid_line():
+    taken = {"order_id": 1, "ts_submit_ns": 0, "avg_px": 5.0, "status": "filled"}
+    (dotted,), _ = lives([{**taken, "ts_exchange_ns": 10**6}], [])
+    assert dotted == [(0, 5), (1, 5)]
+    assert lives([], [])[0] == []
+
+
+def test_many_lives_are_thinned_and_the_report_says_so(tmp_path):
+    page = page_of(run_folder(tmp_path, samples=10, fills=5_000))
+    assert "Lines of 2,000 of 5,000 filled orders are drawn" in page
+
+
+def test_figures_markouts_and_parts_are_there(tmp_path):
+    page = page_of(run_folder(tmp_path, samples=10, fills=6))
+    (tmp_path / "config.yaml").write_text(
+        json.dumps(
+            {
+                "instrument": {
+                    "X.TEST": {
+                        "kind": "linear",
+                        "contract_size": "1",
+                        "base": "X",
+                        "quote": "USDT",
+                    }
+                }
+            }
+        )
+    )
+    assert "Markouts" not in page, "without a definition nothing has a value"
+    page = page_of(tmp_path)
+    for heading in ("Where the profit came from, USDT", "Markouts", "Figures"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "6 fills have a mid at the fill, 0 at 100 ms, 2 at 1 s, 0 at 10 s" in page
+    assert "<th>Slippage against arrival mid</th><td>–</td>" in page
+
+
+def test_days_have_a_line_each(tmp_path):
+    folder = run_folder(tmp_path, samples=2, fills=0)
+    equity = pq.read_table(folder / "equity.parquet")
+    times = pa.array([START + SECOND, START + 90_000 * SECOND])
+    at = equity.schema.get_field_index("ts_ns")
+    pq.write_table(equity.set_column(at, "ts_ns", times), folder / "equity.parquet")
+    page = page_of(folder)
+    assert "<h2>Days (UTC)</h2>" in page
+    assert "<th>2024-01-01</th>" in page
+    assert "<th>2024-01-02</th>" in page
+
+
+def test_runs_from_before_these_tables_still_have_reports(tmp_path):
+    folder = run_folder(tmp_path, samples=10, fills=3)
+    (folder / "placements.parquet").unlink()
+    for name, lost in (("fills", ["mid", "mid_100ms", "mid_1s", "mid_10s", "mid_60s"]),):
+        path = folder / f"{name}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(lost), path)
+    assert "Figures" in page_of(folder)
 
 
 def test_thinning_keeps_the_extremes():

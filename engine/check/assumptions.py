@@ -134,7 +134,7 @@ def _fees(config: RunConfig) -> Iterator[Variant]:
 
 def _dearer(fee: str, part: Decimal = HALF) -> str:
     """A fee with a part of itself added, a rebate with it taken away."""
-    return format(Decimal(fee) + part * abs(Decimal(fee)), "f")
+    return format((Decimal(fee) + part * abs(Decimal(fee))).normalize(), "f")
 
 
 def _exchanges(config: RunConfig) -> Iterator[Variant]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "order",
     "cancel_all": "market",
     "modify": "order qty limit stop replace",
+    "kill": "reason flatten",
 }
 """The kernel's methods that are commands, and the names of their arguments."""
 # What a field is worth saying only where it is something else.
@@ -41,11 +42,11 @@ _ENGINE = str(Path(__file__).resolve().parent.parent)
 class Command:
     """A command as the strategy gave it.
 
-    `ts_ns` is our clock and `seq` the number of the step that was handled; `name` is submit,
-    cancel, cancel_all or modify and `fields` are its arguments by name, those that say nothing left
-    out. `order` is the id of the order that it makes or is about, 0 for none; the orders of a list
-    are a command each. `handler` is the handler that gave it, with a timer's name behind it, and
-    `place` the strategy's line.
+    `ts_ns` is our clock and `seq` the number of the step that was handled. `name` is submit,
+    cancel, cancel_all, modify or kill, `fields` are its arguments by name without those that say
+    nothing. `order` is the id of the order that it makes or is about, 0 for none; the orders of a
+    list are a command each. `handler` is the handler that gave it, with a timer's name behind it,
+    and `place` the strategy's line.
     """
 
     ts_ns: int
@@ -71,7 +72,7 @@ class Command:
         elif self.name == "cancel_all":
             words = f"cancel all orders of {values.pop('instrument')}"
         else:
-            words = f"{self.name} order {self.order}"
+            words = f"{self.name} order {self.order}" if self.order else self.name
         rest = [name if value is True else f"{name}={value}" for name, value in values.items()]
         return ", ".join([words, *rest])
 

@@ -73,8 +73,9 @@ def _exit_code(error: Exception) -> int | None:
     from engine.strategy import StrategyError
 
     known = (BacktestError, CatalogError, ExportFailed, ImportFailed, OSError, StrategyError)
-    # Benchmarks load their peers, so their error is told by its name.
-    return FAILED if isinstance(error, known) or type(error).__name__ == "BenchError" else None
+    # What loads peers is told by the name of its error.
+    by_name = type(error).__name__ in ("BenchError", "ParityError")
+    return FAILED if isinstance(error, known) or by_name else None
 
 
 def _message(error: Exception) -> str:

@@ -91,8 +91,30 @@ class TestnetKeys:
     catalog: str = _key("data_catalog", "root of the Parquet catalog")
     seed: int = _key(7, "same seed, same bytes")
     duration_s: float = _key(900.0, "simulated seconds")
+    orders: bool = _key(False, "orders one by one as well, for exchange.queue=l3_fifo")
     replace: bool = _key(False, "replace testnet data made with other settings")
     output: str = _key("text", "text or json")
+
+
+@dataclass
+class QueuesKeys:
+    """Keys of `cobalt queues`."""
+
+    catalog: str = _key("data_catalog", "root of the Parquet catalog")
+    instrument: str = _key("", "id of an instrument with single orders")
+    path: list[str] = field(
+        default_factory=list, metadata={"help": "recordings to read instead of the catalog"}
+    )
+    format: str = _key("bitstamp_l3", "format of the recordings")
+    models: list[str] = field(
+        default_factory=list,
+        metadata={"help": "exchange.queue models, NAME or NAME:POWER; none: all of them"},
+    )
+    joined: int = _key(10_000, "orders that join at times drawn from the seed")
+    lifetime: str = _key("10m", "how long they stay")
+    seed: int = _key(7, "seed of their times")
+    picture: str | None = _key(None, "PNG file to write")
+    output: str = _key("text", "text (Markdown) or json")
 
 
 @dataclass
@@ -105,6 +127,32 @@ class BenchKeys:
     )
     runs: int = _key(7, "counted runs of each row, after a warm-up")
     seconds: int = _key(60, "simulated seconds where testnet data is used")
+
+
+@dataclass
+class ParityKeys:
+    """Keys of `cobalt parity`."""
+
+    output: str = _key("text", "text or json (one object a line)")
+    recordings: str | None = _key(
+        None, "folder of recordings; null: $COBALT_RECORDINGS, or testnet"
+    )
+    instrument: list[str] = field(
+        default_factory=list, metadata={"help": "id, or [a,b]; none: spot, linear and inverse"}
+    )
+    queue: list[str] = field(
+        default_factory=list, metadata={"help": "queue models; none: every one that both have"}
+    )
+    fill: list[str] = field(
+        default_factory=list, metadata={"help": "no_partial, partial; none: both"}
+    )
+    latency: list[str] = field(
+        default_factory=list, metadata={"help": "constant, interpolated; none: both"}
+    )
+    orders: int = _key(20_000, "least number of orders of a run")
+    seed: int = _key(5, "seed of orders and latencies")
+    seconds: int = _key(60, "simulated seconds where testnet data is used")
+    jobs: int = _key(1, "processes that share the runs")
 
 
 @dataclass
@@ -124,6 +172,17 @@ class HeatmapKeys:
     interval: str | None = _key(None, "bars of the pivots, 1s to 1d; null: by the range")
     aggregate: str = _key("last", "last (the book when a column begins) or mean")
     output: str = _key("text", "text or json")
+
+
+@dataclass
+class ReportKeys:
+    """Keys of `cobalt report`, behind the folders of the runs."""
+
+    runs: list[str] = field(
+        default_factory=list, metadata={"help": "folders of runs or of a sweep, also without runs="}
+    )
+    path: str | None = _key(None, "page of several runs; null: comparison.html")
+    output: str = _key("text", "text or json (one object a run)")
 
 
 @dataclass(frozen=True)
@@ -250,7 +309,11 @@ def _testnet(arguments: Sequence[str]) -> int:
 
     try:
         report = generate(
-            keys.catalog, seed=keys.seed, duration_s=keys.duration_s, replace=keys.replace
+            keys.catalog,
+            seed=keys.seed,
+            duration_s=keys.duration_s,
+            orders=keys.orders,
+            replace=keys.replace,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -258,6 +321,35 @@ def _testnet(arguments: Sequence[str]) -> int:
         _print_json(dataclasses.asdict(report))
     else:
         print(report)
+    return 0
+
+
+def _queues(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(QueuesKeys, arguments)
+    as_json = _is_json(keys.output)
+    if not keys.instrument:
+        raise ConfigError("instrument: an id is needed, such as instrument=BTCUSD.BITSTAMP")
+    from engine import queue_report, queue_study
+
+    try:
+        study = queue_study.run(
+            keys.catalog,
+            keys.instrument,
+            recordings=keys.path,
+            format=keys.format,
+            models=keys.models or queue_study.MODELS,
+            joined=keys.joined,
+            lifetime=keys.lifetime,
+            seed=keys.seed,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if keys.picture is not None:
+        queue_report.draw(study, keys.picture)
+    if as_json:
+        _print_json(study.to_dict())
+    else:
+        print(queue_report.markdown(study))
     return 0
 
 
@@ -282,11 +374,53 @@ def _bench(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _parity(arguments: Sequence[str]) -> int:
+    keys = parse_arguments(ParityKeys, arguments)
+    as_json = _is_json(keys.output)
+    from engine import parity
+
+    def show(row: parity.Row) -> None:
+        name = f"{row.instrument} {row.queue} {row.fill} {row.latency} {row.modifications}"
+        told = f"{row.orders:,} orders, {row.equal:,} equal"
+        print(f"{name}: {told}{'' if row.ok else ', NOT EXPLAINED'}", file=sys.stderr)
+        if as_json:
+            _print_json(row.to_dict())
+
+    rows = parity.run(
+        recordings=keys.recordings,
+        instruments=keys.instrument,
+        queues=keys.queue,
+        fills=keys.fill,
+        latencies=keys.latency,
+        orders=keys.orders,
+        seed=keys.seed,
+        seconds=keys.seconds,
+        jobs=keys.jobs,
+        progress=show,
+    )
+    if not as_json:
+        from engine.cli.tables import console
+
+        console().print(parity.table(rows))
+    return 0 if all(row.ok for row in rows) else 1
+
+
 def _heatmap(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without polars.
     from engine.cli import heatmap
 
     return heatmap.run(parse_arguments(HeatmapKeys, arguments))
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from engine.cli import report
+
+    named = [word for word in arguments if "=" not in word or Path(word).is_dir()]
+    keys = parse_arguments(ReportKeys, [word for word in arguments if word not in named])
+    keys.runs = [*named, *keys.runs]
+    return report.run(keys, as_json=_is_json(keys.output))
 
 
 def _backtest(arguments: Sequence[str]) -> int:
@@ -356,6 +490,16 @@ COMMANDS = {
         ),
         _backtest,
     ),
+    "queues": Command(
+        "hold the queue models against the truth, on data with single orders",
+        QueuesKeys,
+        (
+            "cobalt queues path=btcusd_20150501.log.xz instrument=BTCUSD.BITSTAMP",
+            "cobalt queues instrument=BTCUSDT-PERP.TESTNETA models=[risk_averse,power_prob:3]"
+            " picture=queues.png",
+        ),
+        _queues,
+    ),
     "check": Command(
         "does a strategy know the future, does its start matter, what do results hinge on",
         CheckedRun,
@@ -367,11 +511,30 @@ COMMANDS = {
         ),
         _check,
     ),
+    "report": Command(
+        "the HTML report and the figures of a run, or several runs side by side",
+        ReportKeys,
+        (
+            "cobalt report runs/20240809T000000000000-MarketMaker",
+            "cobalt report runs/a runs/b path=a_and_b.html",
+            "cobalt report multirun/20240809T000000000000-sweep output=json",
+        ),
+        _report,
+    ),
     "bench": Command(
         "time the hot paths, with peers beside them",
         BenchKeys,
         ("cobalt bench", "cobalt bench output=json"),
         _bench,
+    ),
+    "parity": Command(
+        "random orders on hftbacktest beside us, compared order by order",
+        ParityKeys,
+        (
+            "cobalt parity recordings=FOLDER jobs=4",
+            "cobalt parity queue=risk_averse fill=partial latency=constant output=json",
+        ),
+        _parity,
     ),
     "heatmap": Command(
         "price × time depth with trades and pivots, as PNG or HTML",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engine.backtest import stream_kinds
 from engine.catalog import catalog_rows
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ __all__ = ["rows_bar"]
 def rows_bar(config: RunConfig) -> Iterator[Callable[[int], None]]:
     """Gives a function that takes the rows of each batch read; the bar goes when it is done.
 
-    The total is that of the whole catalog's depth and trades, so a run over a part ends early.
+    The total is that of the whole catalog's rows of those kinds, so a run over a part ends early.
     """
+    kinds = stream_kinds(config.exchange)
     total = sum(
         row["rows"]
         for row in catalog_rows(config.catalog)
-        if row["instrument"] in config.instrument and row["kind"] in ("depth", "trades")
+        if row["instrument"] in config.instrument and row["kind"] in kinds
     )
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -12,8 +12,10 @@ venue's own book of 20 levels a side. It has no sequence ids and no snapshot of 
   and stays out of its levels until a trade arrives after which it crosses no more, or until nothing
   was heard of it for `REST_AFTER_NS`. One that crosses for `STALE_AFTER_NS` shows that what it
   crosses are remains, which go.
-- A trade does not say its aggressor. Two orders lose its size at that moment: the younger one, of
-  the higher id, took. Where only one is seen before the trade, it took if it crossed when it came.
+- A trade does not say its aggressor. Two orders lose its size at that moment: the one that crossed
+  when it came to its price took; market orders walk, so that this may be the older one. Where that
+  does not tell, the younger one, of the higher id, took. Where only one is seen before the trade,
+  it took if it crossed.
 """
 
 from __future__ import annotations
@@ -264,7 +266,7 @@ class BookBuilder:
         if not latest:
             return SIDE_NONE
         if len(latest) == 2:
-            return max(latest.values(), key=lambda fill: fill.id).side
+            return max(latest.values(), key=lambda fill: (fill.took, fill.id)).side
         (fill,) = latest.values()
         return fill.side if fill.took else BID + ASK - fill.side
 

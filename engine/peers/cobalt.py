@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.backtest import Backtest
-from engine.config import LatencyConfig
+from engine.config import ExchangeConfig, LatencyConfig
 from engine.peers.orders import (
     BUY,
     CANCEL,
+    FOK,
+    GTC,
     IOC,
     MARKET,
     POST_ONLY,
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
     from engine._core import Book, Order
     from engine.instruments import Instrument
+    from engine.latency import Samples
     from engine.strategy import Timer
 
+_TIF = {GTC: "GTC", POST_ONLY: "GTC", FOK: "FOK", IOC: "IOC"}
 LEVELS_MAX = 5_000
 """As many levels as a book view shows."""
 
@@ -65,7 +69,7 @@ class Commands(Strategy[NoConfig]):
 
     def on_order(self, order: Order) -> None:
         self._busy.discard(order.id)
-        if order.status == "open":
+        if order.status in ("open", "partially_filled"):
             self._open.add(order.id)
         else:
             self._open.discard(order.id)
@@ -80,7 +84,7 @@ class Commands(Strategy[NoConfig]):
                 qty=qty * self._lot,
                 limit=None if kind == MARKET else px * self._tick,
                 post_only=tif == POST_ONLY,
-                tif="IOC" if tif == IOC else "GTC",
+                tif=_TIF[tif],
             )
             if given != order_id:
                 raise ValueError(f"order_id: expected {given}, the next one, found {order_id}")
@@ -106,6 +110,8 @@ class Quotes(Strategy[NoConfig]):
         self._qty = format(plan.qty_lots * Decimal(instrument.lot), "f")
         self._steps = float(instrument.tick), float(instrument.lot)
         self._last: list[int] = []
+        tick = Decimal(instrument.tick)
+        self._resting = [(side, format(px * tick, "f")) for side, px in plan.resting]
 
     def on_start(self) -> None:
         self._book = self.book(self.instrument)
@@ -114,6 +120,10 @@ class Quotes(Strategy[NoConfig]):
     def on_timer(self, _timer: Timer) -> None:
         book = self._book
         looks = len(self.tops)
+        if not looks:
+            for side, px in self._resting:
+                send = self.buy if side == BUY else self.sell
+                send(self.instrument, self._qty, px, post_only=True)
         self.tops.append((book.best_bid_ticks, book.best_ask_ticks))
         if looks % self._plan.looks_per_quote == 0:
             for order_id in self._last:
@@ -230,12 +240,30 @@ def _backtest(
         [priced],
         strategy,
         {(instrument.id, "depth"): [depth], (instrument.id, "trades"): [trades]},
-        latency=LatencyConfig(setup.order_entry_ns, setup.response_ns),
+        latency=LatencyConfig(
+            model="constant" if setup.latencies is None else "recorded",
+            order_entry_ns=setup.order_entry_ns,
+            response_ns=setup.response_ns,
+        ),
+        latency_samples=_samples(setup.latencies),
+        exchange=ExchangeConfig(queue=setup.queue, queue_power=setup.queue_power, fill=setup.fill),
     )
     return backtest, []
 
 
-_STATUS = {"submitted": "new", "open": "new", "canceled": "cancelled"}
+def _samples(latencies: NDArray[np.void] | None) -> Samples:
+    if latencies is None:
+        return []
+    columns = (latencies[name].tolist() for name in ("req_ns", "exchange_ns", "response_ns"))
+    return list(zip(*columns, strict=True))
+
+
+_STATUS = {
+    "submitted": "new",
+    "open": "new",
+    "partially_filled": "new",
+    "canceled": "cancelled",
+}
 
 
 def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.void]:
@@ -243,6 +271,7 @@ def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.v
     out = np.zeros(count, RESULT_DTYPE)
     out["order_id"] = np.arange(1, count + 1)
     out["status"] = "new"
+    heard: dict[int, int] = {}
     for table in tables:
         orders, fills = table["orders"], table["fills"]
         columns = ("order_id", "status", "reject_code", "ts_exchange_ns")
@@ -251,10 +280,16 @@ def _orders(tables: list[dict[str, dict[str, Any]]], count: int) -> NDArray[np.v
             would_take = code == "POST_ONLY_WOULD_TAKE"
             row["status"] = "expired" if would_take else _STATUS.get(status, status)
             row["ts_exchange_ns"] = ts_ns or 0
-        at = fills["order_id"] - 1
-        out["exec_px_ticks"][at] = fills["px_ticks"]
-        out["exec_qty_lots"][at] = fills["qty_lots"]
-        out["maker"][at] = [liquidity == "maker" for liquidity in fills["liquidity"]]
+        names = ("order_id", "px_ticks", "qty_lots", "liquidity", "ts_event_ns", "ts_recv_ns")
+        for order_id, px, lots, liquidity, ts_ns, heard_ns in zip(
+            *(fills[c] for c in names), strict=True
+        ):
+            row = out[order_id - 1]
+            row["filled_lots"] += lots
+            row["fills"] += heard.get(order_id) != heard_ns
+            heard[order_id] = heard_ns
+            row["exec_px_ticks"], row["maker"] = px, liquidity == "maker"
+            row["ts_fill_ns"] = ts_ns
     return out
 
 

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 _SNAPSHOT = 2
 _BID = 1
 _FIRST = 1
+_END_OF_DATA = 1
+_LATENCY_DTYPE = np.dtype(
+    [("req_ts", "<i8"), ("exch_ts", "<i8"), ("resp_ts", "<i8"), ("_padding", "<i8")], align=True
+)
 
 
 def available() -> bool:
@@ -223,13 +227,12 @@ def backtest(
     *,
     book: str = "hashmap",
 ) -> Any:
-    """A numba-ready hftbacktest over converted rows: constant latency, risk-averse queue, no
-    partial fills.
+    """A numba-ready hftbacktest over converted rows.
 
     `data` is the rows, or paths of npz files that are played one after the other. `book` is
     `hashmap`, or `vector`: its array of levels, here spanning all prices in the data, which must be
-    rows then; it is the faster of the two. Rows must outlive the backtest, which reads them in
-    place.
+    rows then; it is the faster of the two. Rows and latencies must outlive the backtest, which
+    reads them in place.
     """
     from hftbacktest import (
         BacktestAsset,
@@ -240,11 +243,9 @@ def backtest(
     asset = BacktestAsset().data(data if isinstance(data, list) else [data])
     size = float(instrument.contract_size)
     asset = asset.inverse_asset(size) if instrument.kind == "inverse" else asset.linear_asset(size)
+    asset = _models(asset, setup)
     asset = (
-        asset.constant_order_latency(setup.order_entry_ns, setup.response_ns)
-        .risk_adverse_queue_model()
-        .no_partial_fill_exchange()
-        .trading_value_fee_model(float(setup.maker_fee), float(setup.taker_fee))
+        asset.trading_value_fee_model(float(setup.maker_fee), float(setup.taker_fee))
         .tick_size(float(instrument.tick))
         .lot_size(float(instrument.lot))
         .last_trades_capacity(0)
@@ -257,13 +258,39 @@ def backtest(
     return ROIVectorMarketDepthBacktest([asset])
 
 
+def _models(asset: Any, setup: Setup) -> Any:
+    """Latency, queue and fill models under their names there."""
+    if setup.latencies is None:
+        asset = asset.constant_order_latency(setup.order_entry_ns, setup.response_ns)
+    else:
+        asset = asset.intp_order_latency(setup.latencies.view(_LATENCY_DTYPE))
+    if setup.queue == "risk_averse":
+        asset = asset.risk_adverse_queue_model()
+    else:
+        family, _, number = setup.queue.partition("_prob")
+        model = getattr(asset, f"{family}_prob_queue_model{number}")
+        asset = model(setup.queue_power) if family == "power" else model()
+    return getattr(asset, f"{setup.fill}_fill_exchange")()
+
+
+class PeerStopped(RuntimeError):
+    """hftbacktest ended a run before the last command; `code` is its own."""
+
+    def __init__(self, done: int, commands: int, code: int) -> None:
+        super().__init__(f"hftbacktest stopped at command {done} of {commands} with code {code}")
+        self.code = code
+
+
 def run_commands(
     data: NDArray[np.void], commands: NDArray[np.void], instrument: Instrument, setup: Setup
 ) -> Outcome:
     """Sends the commands (`COMMAND_DTYPE`) at their times and plays the data to its end.
 
+    Position, balance and fees are its own: with partial fills it books of each order only the
+    execution that completes it.
+
     Raises:
-        RuntimeError: hftbacktest refused a command or ran out of data before the last one.
+        PeerStopped: hftbacktest refused a command, failed, or ran out of data before the last one.
 
     """
     from engine.peers import hftbacktest_numba as kernels
@@ -273,9 +300,9 @@ def run_commands(
     sent = np.zeros(len(commands), np.bool_)
     px = floats(commands["px_ticks"], instrument.tick)
     qty = floats(commands["qty_lots"], instrument.lot)
-    done = kernels.send_commands(hbt, commands, px, qty, sent, raw)
-    if done != len(commands):
-        raise RuntimeError(f"hftbacktest stopped at command {done} of {len(commands)}")
+    done, code = kernels.send_commands(hbt, commands, px, qty, sent, raw)
+    if done != len(commands) or code != _END_OF_DATA:
+        raise PeerStopped(done, len(commands), code)
     state = hbt.state_values(0)
     outcome = Outcome(
         _results(raw, float(instrument.lot)), sent, state.position, state.balance, state.fee
@@ -296,10 +323,11 @@ def run_quoting(
     tops = np.zeros((plan.looks, 2), np.int64)
     raw = np.zeros(plan.orders, kernels.RAW_RESULT_DTYPE)
     qty = float(floats(np.array([plan.qty_lots]), instrument.lot)[0])
+    resting = np.array(plan.resting, np.int64).reshape(-1, 2)
+    px = floats(resting[:, 1], instrument.tick)
+    times = plan.begin_ns, plan.interval_ns, plan.looks_per_quote
     started = time.perf_counter()
-    looks = kernels.quote(
-        hbt, plan.begin_ns, plan.interval_ns, plan.looks_per_quote, qty, tops, raw
-    )
+    looks = kernels.quote(hbt, *times, qty, resting[:, 0].copy(), px, tops, raw)
     seconds = time.perf_counter() - started
     if looks != plan.looks:
         raise RuntimeError(f"hftbacktest stopped at look {looks} of {plan.looks}")
@@ -355,16 +383,14 @@ def _buy_flag() -> int:
     return int(BUY_EVENT)
 
 
-_STATUS = {0: "new", 1: "new", 2: "expired", 3: "filled", 4: "cancelled", 6: "rejected"}
+_STATUS = {0: "new", 1: "new", 2: "expired", 3: "filled", 4: "cancelled", 5: "new", 6: "rejected"}
 
 
 def _results(raw: NDArray[np.void], lot: float) -> NDArray[np.void]:
     out = np.zeros(len(raw), RESULT_DTYPE)
-    filled = raw["status"] == 3
     out["order_id"] = np.arange(1, len(raw) + 1)
     out["status"] = [_STATUS[int(code)] for code in raw["status"]]
-    out["exec_px_ticks"] = np.where(filled, raw["exec_px_ticks"], 0)
-    out["exec_qty_lots"] = np.where(filled, np.rint(raw["exec_qty"] / lot), 0)
-    out["ts_exchange_ns"] = raw["ts_exchange_ns"]
-    out["maker"] = filled & (raw["maker"] != 0)
+    out["filled_lots"] = np.rint(raw["filled_qty"] / lot)
+    for name in ("fills", "exec_px_ticks", "ts_fill_ns", "ts_exchange_ns", "maker"):
+        out[name] = raw[name]
     return out

@@ -7,21 +7,18 @@ the moment of the command: that of a dict, rebuilt here from the rows, not of an
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 SUBMIT, CANCEL, MODIFY = 0, 1, 2
 BUY, SELL = 1, -1
 LIMIT, MARKET = 0, 1
-GTC, POST_ONLY, IOC = 0, 1, 3
+GTC, POST_ONLY, FOK, IOC = 0, 1, 2, 3
 
 COMMAND_DTYPE = np.dtype(
     [
@@ -38,33 +35,52 @@ COMMAND_DTYPE = np.dtype(
 )
 """One command. `ts_ns`: our clock when the strategy sends it. `order_id` counts from 1 in the order
 of submission. `px_ticks` is 0 for market orders and cancels, `qty_lots` is 0 for cancels. `tif`
-uses hftbacktest's numbers: 0 good till cancelled, 1 post-only, 3 immediate or cancel."""
+uses hftbacktest's numbers: 0 good till cancelled, 1 post-only, 2 fill or kill, 3 immediate or
+cancel."""
 
 RESULT_DTYPE = np.dtype(
     [
         ("order_id", "<u8"),
         ("status", "U9"),
+        ("filled_lots", "<i8"),
+        ("fills", "<i8"),
         ("exec_px_ticks", "<i8"),
-        ("exec_qty_lots", "<i8"),
+        ("ts_fill_ns", "<i8"),
         ("ts_exchange_ns", "<i8"),
         ("maker", "?"),
     ]
 )
-"""What became of one order. `status`: new (resting), filled, cancelled, expired, rejected.
-`ts_exchange_ns`: the exchange's clock at the last change of status. Price and quantity are 0 and
-`maker` is False unless filled."""
+"""What became of one order, as far as we heard. `status`: new (resting, filled in part or not),
+filled, cancelled, expired (what had not been filled of it), rejected. `filled_lots`: all fills
+together. `fills`: at how many moments we heard of one; the levels that one order takes are one.
+`exec_px_ticks`, `ts_fill_ns` (the exchange's clock), `maker`: of the last fill; 0 and False without
+one. `ts_exchange_ns`: the exchange's clock at the last answer that changed the order."""
+
+LATENCY_DTYPE = np.dtype(
+    [("req_ns", "<i8"), ("exchange_ns", "<i8"), ("response_ns", "<i8"), ("unused", "<i8")],
+    align=True,
+)
+"""One measured round trip: our clock when a request left, the exchange's when it was handled, ours
+when the answer came. The layout is hftbacktest's."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What both engines are told about the exchange; latencies in ns, fees as shares of
-    notional.
+    """What all engines are told about the exchange.
+
+    Latencies are constant, in ns, or those between the rows of `latencies` (`LATENCY_DTYPE`,
+    ascending in each column). Fees are shares of notional. `queue` and `fill` are named as in
+    `engine.config.ExchangeConfig`; `queue_power` is the exponent of the power models.
     """
 
     order_entry_ns: int = 10_000_000
     response_ns: int = 10_000_000
     maker_fee: str = "0"
     taker_fee: str = "0"
+    queue: str = "risk_averse"
+    queue_power: float = 2.0
+    fill: str = "no_partial"
+    latencies: NDArray[np.void] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,8 @@ class Quoting:
 
     From `begin_ns` (our clock) it looks at the book each `interval_ns`, `looks` times; each
     `looks_per_quote` looks it cancels what is left of its last two orders and quotes `qty_lots`
-    post-only at the best bid and ask.
+    post-only at the best bid and ask. At its first look it sends `resting` besides, post-only
+    orders of the same size (side, price in ticks), before all others, and leaves them alone.
     """
 
     begin_ns: int
@@ -97,11 +114,12 @@ class Quoting:
     looks: int
     looks_per_quote: int
     qty_lots: int
+    resting: tuple[tuple[int, int], ...] = ()
 
     @property
     def orders(self) -> int:
         """How many orders it sends."""
-        return 2 * -(-self.looks // self.looks_per_quote)
+        return len(self.resting) + 2 * -(-self.looks // self.looks_per_quote)
 
 
 @dataclass(frozen=True)
@@ -138,114 +156,3 @@ class QuotingRun:
         if self.orders.tolist() != other.orders.tolist():
             found.append("orders")
         return found
-
-
-_FIRST, _SNAPSHOT, _BID = 1, 2, 1
-
-
-def tops(depth: NDArray[np.void], times_ns: list[int]) -> Iterator[tuple[int, int] | None]:
-    """Best bid and ask in ticks known locally at each of the ascending times; None before there are
-    both.
-    """
-    bids: dict[int, int] = {}
-    asks: dict[int, int] = {}
-    columns = ("ts_recv_ns", "px_ticks", "qty_lots", "kind", "side", "flags")
-    rows = zip(*(depth[name].tolist() for name in columns), strict=True)
-    row = next(rows, None)
-    synced = False
-    for ts_ns in times_ns:
-        while row is not None and row[0] <= ts_ns:
-            _, px, qty, kind, side, flags = row
-            if kind == _SNAPSHOT and flags & _FIRST:
-                bids.clear()
-                asks.clear()
-                synced = True
-            if side and synced:
-                levels = bids if side == _BID else asks
-                if qty:
-                    levels[px] = qty
-                else:
-                    levels.pop(px, None)
-            row = next(rows, None)
-        yield (max(bids), min(asks)) if bids and asks else None
-
-
-def random_commands(
-    depth: NDArray[np.void],
-    count: int,
-    seed: int,
-    *,
-    qty_lots: tuple[int, int],
-    modify_share: float = 0.15,
-) -> NDArray[np.void]:
-    """`count` commands at random times over the recording, as an array of `COMMAND_DTYPE`.
-
-    Orders are limits inside, at and behind the touch or through it, post-only, immediate-or-cancel
-    and market, on both sides, of `qty_lots` (least, most); about a quarter of the commands are
-    cancels and `modify_share` are modifications of a recent order, live or not. The first command
-    comes after the snapshot, the last early enough for its fill to be seen. Same arguments, same
-    commands.
-    """
-    rng = random.Random(seed)
-    begin = int(depth["ts_recv_ns"][depth["kind"] == _SNAPSHOT][0])
-    end = int(depth["ts_recv_ns"][depth["side"] != 0][-1])
-    room = (end - begin) // 50
-    times = sorted(rng.randrange(begin + room, end - room) for _ in range(count))
-    commands = np.zeros(count, COMMAND_DTYPE)
-    recent: list[tuple[int, int]] = []
-    submitted = 0
-    for command, ts_ns, top in zip(commands, times, tops(depth, times), strict=True):
-        if top is None:
-            raise ValueError(f"depth: expected both sides of the book at {ts_ns}, found one empty")
-        draw = rng.random()
-        command["ts_ns"] = ts_ns
-        if recent and draw < 0.25:
-            command["action"] = CANCEL
-            command["order_id"] = rng.choice(recent)[0]
-        elif recent and draw < 0.25 + modify_share:
-            order_id, side = rng.choice(recent)
-            command["action"] = MODIFY
-            command["order_id"] = order_id
-            command["side"] = side
-            command["px_ticks"] = _price(rng, top, side)
-            command["qty_lots"] = rng.randint(*qty_lots)
-        else:
-            submitted += 1
-            side = rng.choice((BUY, SELL))
-            _submit(rng, command, submitted, side, top, qty_lots)
-            recent = [*recent[-11:], (submitted, side)]
-    return commands
-
-
-def _submit(
-    rng: random.Random,
-    command: np.void,
-    order_id: int,
-    side: int,
-    top: tuple[int, int],
-    qty_lots: tuple[int, int],
-) -> None:
-    command["action"] = SUBMIT
-    command["order_id"] = order_id
-    command["side"] = side
-    command["qty_lots"] = rng.randint(*qty_lots)
-    kind = rng.choices(("limit", "post_only", "ioc", "market"), (55, 25, 13, 7))[0]
-    command["order_type"] = MARKET if kind == "market" else LIMIT
-    command["tif"] = {"post_only": POST_ONLY, "ioc": IOC}.get(kind, GTC)
-    command["px_ticks"] = 0 if kind == "market" else _price(rng, top, side)
-
-
-def _price(rng: random.Random, top: tuple[int, int], side: int) -> int:
-    """A limit price: at the touch, inside the spread where there is room, behind it, or through
-    it.
-    """
-    bid, ask = top
-    own, other = (bid, ask) if side == BUY else (ask, bid)
-    where = rng.choices(("touch", "inside", "behind", "through"), (40, 15, 30, 15))[0]
-    if where == "inside" and ask - bid > 1:
-        return rng.randint(bid + 1, ask - 1)
-    if where == "behind":
-        return own - side * rng.randint(1, 40)
-    if where == "through":
-        return other + side * rng.randint(0, 3)
-    return own

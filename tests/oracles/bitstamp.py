@@ -19,7 +19,7 @@ import lzma
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -290,12 +290,24 @@ def _only_into_view(mine: Top, item: Compared, levels: int) -> bool:
 
 def aggressors(messages: list[Message]) -> dict[int, int | None]:
     """The taking side of each trade, with all the recording at hand: of the two orders that lose
-    its size nearest to it, one on each side, the younger. None where they are not found.
+    its size nearest to it, one on each side, the one that came to its price later. None where they
+    are not found.
     """
     left: dict[int, int] = {}
+    prices: dict[int, int] = {}
+    priced_at: dict[int, int] = {}
     losses: dict[int, list[tuple[int, Message]]] = defaultdict(list)
+    priced: dict[int, int] = {}
     unknown = []
     for at, message in enumerate(messages):
+        if message.kind.startswith("order_") and message.kind != "order_book":
+            if prices.get(message.id) != message.px:
+                # An order that is older than the recording was there before all others.
+                priced_at[message.id] = (
+                    at if message.kind == "order_created" or message.id in left else -1
+                )
+                prices[message.id] = message.px
+            priced[at] = priced_at[message.id]
         if message.kind == "order_created":
             left[message.id] = message.qty
         elif message.kind == "order_changed" or (
@@ -319,6 +331,6 @@ def aggressors(messages: list[Message]) -> dict[int, int | None]:
             if item[0] not in used:
                 nearest.setdefault(item[1].side, item)
         used.update(item[0] for item in nearest.values())
-        taker: Any = max((item[1] for item in nearest.values()), key=lambda m: m.id, default=None)
-        found[message.id] = taker.side if taker is not None and len(nearest) == 2 else None
+        taker = max(nearest.values(), key=lambda item: priced[item[0]], default=None)
+        found[message.id] = taker[1].side if taker is not None and len(nearest) == 2 else None
     return found

@@ -123,7 +123,7 @@ class PlainRisk:
     def check_modify(self, order_id: int, order: Order) -> str | None:
         wanted = order.qty_lots - self.live[order_id].filled_lots
         counted = self._list_counts(self.live[order_id].order)
-        own = 0 if order.reduce_only else self.live[order_id].may_fill()
+        own = self.live[order_id].may_fill()
         extra = max(wanted - max(counted, own), 0)
         return self._judge(order, extra, None, new_behind=None)
 
@@ -312,14 +312,20 @@ class PlainRisk:
         if order.oco is None:
             return 0
         ids = range(order.oco[0], sum(order.oco))
-        lives = [live for order_id, live in self.live.items() if order_id in ids]
-        return max((live.may_fill() for live in lives if not live.order.reduce_only), default=0)
+        return max(
+            (
+                live.may_fill()
+                for order_id, live in self.live.items()
+                if order_id in ids and _kind(live.order) == _kind(order)
+            ),
+            default=0,
+        )
 
-    def _open_lots(self, at: int, *, buy: bool) -> int:
+    def _open_lots(self, at: int, *, buy: bool, reduce_only: bool) -> int:
         total, lists = 0, {}
         for live in self.live.values():
             order = live.order
-            if order.instrument != at or order.buy != buy or order.reduce_only:
+            if order.instrument != at or _kind(order) != (buy, reduce_only):
                 continue
             if order.oco is None:
                 total += live.may_fill()
@@ -329,7 +335,10 @@ class PlainRisk:
 
     def _reach(self, at: int, buy: bool) -> int:
         position = self.positions[at] if buy else -self.positions[at]
-        return position + self._open_lots(at, buy=buy)
+        used_up = self._open_lots(at, buy=buy, reduce_only=True)
+        if position < 0:
+            position = min(position + used_up, 0)
+        return position + self._open_lots(at, buy=buy, reduce_only=False)
 
     def _gross_lots(self, at: int) -> int:
         return max(self._reach(at, buy=True), self._reach(at, buy=False))
@@ -402,3 +411,7 @@ class PlainRisk:
 
     def _index(self, name: str) -> int:
         return [instrument.id for instrument in self.instruments].index(name)
+
+
+def _kind(order: Order) -> tuple[bool, bool]:
+    return order.buy, order.reduce_only

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine import EVENT_DTYPE, SEQ_NONE
 from engine.instruments import Instrument
-from engine.peers.orders import random_commands
+from engine.peers.streams import random_commands
 
 DELTA, SNAPSHOT, TRADE = 1, 2, 3
 BID, ASK = 1, 2

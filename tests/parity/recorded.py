@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.instruments import load_instrument
-from engine.peers.orders import random_commands
+from engine.peers.streams import random_commands
 from tests.oracles.binance_reader import SNAPSHOT
 from tests.recordings import CASES, oracle
 
@@ -32,9 +32,10 @@ class Recorded:
     depth: np.ndarray
     trades: np.ndarray
 
-    def commands(self, count: int, seed: int) -> np.ndarray:
+    def commands(self, count: int, seed: int, *, modify_qty: bool = True) -> np.ndarray:
         """Random commands of the instrument's sizes."""
-        return random_commands(self.depth, count, seed, qty_lots=QTY_LOTS[self.instrument.id])
+        lots = QTY_LOTS[self.instrument.id]
+        return random_commands(self.depth, count, seed, qty_lots=lots, modify_qty=modify_qty)
 
 
 @cache

@@ -23,6 +23,22 @@ pub enum EventKind {
     OffBookTrade = 4,
     /// The venue's own best bid (side bid) or best ask (side ask); two rows a message.
     Quote = 5,
+    /// An empty order-by-order book begins. In this row and those below `seq` is the order's id.
+    OrderClear = 11,
+    /// A new order.
+    OrderAdd = 12,
+    /// What is left of an order (a smaller size at its price: it was executed), or its new price.
+    OrderChange = 13,
+    /// The end of an order; its size is what was left, 0 of one that was executed whole.
+    OrderDelete = 14,
+    /// The size at a price that belongs to orders without a known id.
+    OrderUnnamed = 15,
+    /// An order that crossed the book rests if it crosses no more.
+    OrderRest = 16,
+    /// An order that crossed the book rests, and what it crosses goes.
+    OrderRestOver = 17,
+    /// An order as its owner changed it: nothing was executed.
+    OrderAmend = 18,
 }
 
 impl EventKind {
@@ -34,6 +50,14 @@ impl EventKind {
             3 => Self::Trade,
             4 => Self::OffBookTrade,
             5 => Self::Quote,
+            11 => Self::OrderClear,
+            12 => Self::OrderAdd,
+            13 => Self::OrderChange,
+            14 => Self::OrderDelete,
+            15 => Self::OrderUnnamed,
+            16 => Self::OrderRest,
+            17 => Self::OrderRestOver,
+            18 => Self::OrderAmend,
             _ => return None,
         })
     }
@@ -85,7 +109,8 @@ pub struct Event {
     pub px_ticks: i64,
     /// Quantity in lots of the instrument.
     pub qty_lots: i64,
-    /// Depth and quotes: the book's update id after this message. Trades: the trade id.
+    /// Depth and quotes: the book's update id after this message. Trades: the trade id. Single
+    /// orders: the order's id.
     pub seq: u64,
     /// Deltas: the update id that this message continues from; else [`SEQ_NONE`].
     pub prev_seq: u64,

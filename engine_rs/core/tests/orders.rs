@@ -208,15 +208,22 @@ fn order(random: &mut Random, mid: i64, now_ns: i64) -> NewOrder {
     order
 }
 
-fn act(kernel: &mut Kernel, random: &mut Random) {
+fn act(kernel: &mut Kernel, random: &mut Random, plain: bool) {
     let mid = kernel.markets[0].book.mid_px_x2().unwrap_or(2_000) / 2;
     let live: Vec<u64> = kernel.live_orders().map(|order| order.id).collect();
     let now_ns = kernel.now_ns();
+    let order = |random: &mut Random| {
+        let order = order(random, mid, now_ns);
+        NewOrder {
+            reduce_only: order.reduce_only && !plain,
+            ..order
+        }
+    };
     match random.below(10) {
         0..=3 => {
-            kernel.submit(order(random, mid, now_ns));
+            kernel.submit(order(random));
         }
-        4 => {
+        4 if !plain => {
             let (side, qty) = (pick(random, &[Side::Bid, Side::Ask]), between(random, 1, 9));
             let away = if side == Side::Bid { -1 } else { 1 };
             let exit = if side == Side::Bid {
@@ -249,7 +256,7 @@ fn act(kernel: &mut Kernel, random: &mut Random) {
             );
         }
         5 => {
-            let (first, second) = (order(random, mid, now_ns), order(random, mid, now_ns));
+            let (first, second) = (order(random), order(random));
             kernel.submit_list(&[(first, Role::Oco), (second, Role::Oco)], None);
         }
         6 | 7 if !live.is_empty() => {
@@ -274,11 +281,39 @@ fn act(kernel: &mut Kernel, random: &mut Random) {
     }
 }
 
+/// A random run.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    seed: u64,
+    inverse: bool,
+    causal_responses: bool,
+    /// Without reduce-only orders and brackets.
+    plain: bool,
+    /// A limit on the position.
+    position_lots_max: Option<i64>,
+    /// The end of trading, with all positions closed, so long after the start.
+    kill_after_ns: Option<i64>,
+}
+
 /// Runs random commands over a random market; returns the kernel at its end, and its fills.
 fn run(seed: u64, inverse: bool, causal_responses: bool) -> (Kernel, Vec<Fill>) {
-    let mut random = Random::new(seed, 0);
+    run_case(Case {
+        seed,
+        inverse,
+        causal_responses,
+        plain: false,
+        position_lots_max: None,
+        kill_after_ns: None,
+    })
+}
+
+fn run_case(case: Case) -> (Kernel, Vec<Fill>) {
+    let causal_responses = case.causal_responses;
+    let mut random = Random::new(case.seed, 0);
     let (depth, trades) = market(&mut random, 250);
-    let mut kernel = Kernel::new(settings(&mut random, inverse, causal_responses)).unwrap();
+    let mut settings = settings(&mut random, case.inverse, causal_responses);
+    settings.risk.limits.instruments[0].position_lots_max = case.position_lots_max;
+    let mut kernel = Kernel::new(settings).unwrap();
     for (kind, rows) in [(StreamKind::Depth, depth), (StreamKind::Trades, trades)] {
         let stream = kernel.add_stream(0, kind).unwrap();
         kernel.feed(stream, Box::new(rows)).unwrap();
@@ -299,8 +334,14 @@ fn run(seed: u64, inverse: bool, causal_responses: bool) -> (Kernel, Vec<Fill>) 
             Step::Trade(_, row) => seen_ns = seen_ns.max(row.ts_event_ns),
             Step::Book(_) | Step::Timer(_) => {
                 seen_ns = seen_ns.max(kernel.event_ns());
+                if case
+                    .kill_after_ns
+                    .is_some_and(|after| kernel.now_ns() >= START + after)
+                {
+                    kernel.kill(Cause::Operator, "enough", true);
+                }
                 if kernel.now_ns() < START + 2_000 * MS {
-                    act(&mut kernel, &mut random);
+                    act(&mut kernel, &mut random, case.plain);
                 }
             }
             Step::Order(order) => {
@@ -344,6 +385,50 @@ proptest! {
         prop_assert_eq!(sum, market.position_at_exchange_lots(), "every answer has arrived");
         market.account.check("X.TEST").unwrap();
         prop_assert_eq!(run(seed, inverse, causal).0.result_sha256(), kernel.result_sha256());
+    }
+}
+
+proptest! {
+    /// Whatever changes, crosses and fills on the way, a limit on the position holds.
+    #[test]
+    fn a_position_limit_holds_through_every_race(
+        seed: u64,
+        inverse: bool,
+        causal: bool,
+        most in 0i64..20,
+    ) {
+        let (_, fills) = run_case(Case {
+            seed,
+            inverse,
+            causal_responses: causal,
+            plain: true,
+            position_lots_max: Some(most),
+            kill_after_ns: None,
+        });
+        for fill in fills {
+            prop_assert!(fill.position_lots.abs() <= most, "{:?}", fill);
+        }
+    }
+
+    /// After the end of trading everything is cancelled and closed, and stays so.
+    #[test]
+    fn the_kill_switch_leaves_nothing(
+        seed: u64,
+        inverse: bool,
+        causal: bool,
+        after in 0i64..200 * MS,
+    ) {
+        let (kernel, fills) = run_case(Case {
+            seed,
+            inverse,
+            causal_responses: causal,
+            plain: false,
+            position_lots_max: None,
+            kill_after_ns: Some(after),
+        });
+        prop_assert_eq!(kernel.markets[0].position_at_exchange_lots(), 0);
+        let known = fills.last().map_or(0, |fill| fill.position_lots);
+        prop_assert_eq!(known, 0);
     }
 }
 

@@ -1,15 +1,19 @@
 //! Hot paths on their own, for benchmarks and for tests against plain oracles.
 
+use std::time::Instant;
+
 use cobalt_core::book::Book;
 use cobalt_core::decimal::Step;
 use cobalt_core::decode::{Binance, Market};
 use cobalt_core::event::{Event, Side};
+use cobalt_core::order::NewOrder;
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::to_py;
 use crate::events::{Row, from_array, to_array};
+use crate::kernel::Kernel;
 
 /// Price in ticks and quantity in lots of each level, best first.
 type Levels<'py> = Bound<'py, PyArray2<i64>>;
@@ -81,8 +85,27 @@ fn decode_all(decoder: &mut Binance, text: &[u8]) -> Result<Vec<Event>, String> 
     Ok(rows)
 }
 
+/// Gives one limit order as a strategy in Rust would, and returns the ns until it was on its way to
+/// the exchange. To be called from a handler.
+#[pyfunction]
+fn time_order(
+    kernel: &Bound<'_, Kernel>,
+    market: u16,
+    buy: bool,
+    px_ticks: i64,
+    qty_lots: i64,
+) -> u64 {
+    let side = if buy { Side::Bid } else { Side::Ask };
+    let request = NewOrder::limit(market, side, px_ticks, qty_lots);
+    let core = &mut kernel.borrow_mut().core;
+    let started = Instant::now();
+    core.submit(request);
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Adds this module's names.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(decode_lines, m)?)?;
-    m.add_function(wrap_pyfunction!(replay_book, m)?)
+    m.add_function(wrap_pyfunction!(replay_book, m)?)?;
+    m.add_function(wrap_pyfunction!(time_order, m)?)
 }

@@ -189,14 +189,15 @@ impl Kernel {
         })
     }
 
-    /// Adds a stream of `depth` or `trades` rows for an instrument and returns its index.
+    /// Adds a stream of `depth`, `trades` or `orders` rows for an instrument and returns its index.
     fn add_stream(&mut self, market: usize, kind: &str) -> PyResult<usize> {
         let kind = match kind {
             "depth" => StreamKind::Depth,
             "trades" => StreamKind::Trades,
+            "orders" => StreamKind::Orders,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "kind: expected depth or trades, found {kind:?}"
+                    "kind: expected depth, trades or orders, found {kind:?}"
                 )));
             }
         };

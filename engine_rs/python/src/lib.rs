@@ -20,6 +20,7 @@ mod ordering;
 mod records;
 mod risk;
 mod rows;
+mod study;
 mod tables;
 mod testnet;
 
@@ -55,5 +56,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Gap>()?;
     m.add_class::<records::RiskEvent>()?;
     l3::register(m)?;
+    study::register(m)?;
     Ok(())
 }

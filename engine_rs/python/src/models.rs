@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::exchange::models::{
     BookWalk, ConstantLatency, Delay, Distribution, FeeBasis, FeeModel, FeedLatency, FillModel,
-    FlatFees, InterpolatedLatency, LatencyModel, LatencySample, NoPartialFill, PartialFill,
+    FlatFees, InterpolatedLatency, L3Fifo, LatencyModel, LatencySample, NoPartialFill, PartialFill,
     Probability, ProbabilityQueue, QuantityFees, QueueModel, RandomLatency, RiskAverseQueue, Tier,
     TieredFees, ValueFees,
 };
@@ -50,22 +50,7 @@ pub struct ExchangeSpec {
 
 impl ExchangeSpec {
     pub fn queue(&self, instrument: &Instrument) -> PyResult<Box<dyn QueueModel>> {
-        let n = self.queue_power;
-        let probability = match self.queue.as_str() {
-            "risk_averse" => return Ok(Box::new(RiskAverseQueue)),
-            "power_prob" => Probability::Power(n),
-            "power_prob2" => Probability::Power2(n),
-            "power_prob3" => Probability::Power3(n),
-            "log_prob" => Probability::Log,
-            "log_prob2" => Probability::Log2,
-            found => {
-                let known =
-                    "risk_averse, power_prob, power_prob2, power_prob3, log_prob, log_prob2";
-                return Err(unknown("exchange.queue", known, found));
-            }
-        };
-        let model = ProbabilityQueue::new(probability, instrument.lot).map_err(to_py)?;
-        Ok(Box::new(model))
+        queue_model(&self.queue, self.queue_power, instrument.lot)
     }
 
     pub fn fill(&self) -> PyResult<Box<dyn FillModel>> {
@@ -93,6 +78,26 @@ impl ExchangeSpec {
             price_band: None,
         })
     }
+}
+
+/// The queue model of this name, with the exponent of those that have one.
+pub fn queue_model(name: &str, n: f64, lot: DecimalStep) -> PyResult<Box<dyn QueueModel>> {
+    let probability = match name {
+        "risk_averse" => return Ok(Box::new(RiskAverseQueue)),
+        "l3_fifo" => return Ok(Box::new(L3Fifo)),
+        "power_prob" => Probability::Power(n),
+        "power_prob2" => Probability::Power2(n),
+        "power_prob3" => Probability::Power3(n),
+        "log_prob" => Probability::Log,
+        "log_prob2" => Probability::Log2,
+        found => {
+            let known = "risk_averse, power_prob, power_prob2, power_prob3, log_prob, log_prob2, \
+                         l3_fifo";
+            return Err(unknown("exchange.queue", known, found));
+        }
+    };
+    let model = ProbabilityQueue::new(probability, lot).map_err(to_py)?;
+    Ok(Box::new(model))
 }
 
 /// `engine.config.LatencyConfig`, with what its file and target name.

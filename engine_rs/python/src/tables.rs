@@ -1,6 +1,6 @@
 //! Recorded rows as columns, ready for Parquet.
 
-use cobalt_core::kernel::{Kernel, Records};
+use cobalt_core::kernel::{Fill, FillRow, HORIZONS_NS, Kernel, Records};
 use cobalt_core::money::Money;
 use cobalt_core::order::{OrderKind, RejectCode};
 use numpy::PyArray1;
@@ -9,7 +9,10 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::records::{average_px, side_name, stop_px};
 
-/// `{"fills": {...}, "orders": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
+/// Columns of the mids after a fill, one for each horizon.
+const HORIZON_NAMES: [&str; HORIZONS_NS.len()] = ["mid_100ms", "mid_1s", "mid_10s", "mid_60s"];
+
+/// `{"fills": {...}, "orders": {...}, "placements": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
 /// and for numbers that may be missing.
 pub fn build<'py>(
     py: Python<'py>,
@@ -19,22 +22,18 @@ pub fn build<'py>(
     let tables = PyDict::new(py);
     tables.set_item("fills", fills(py, kernel, records)?)?;
     tables.set_item("orders", orders(py, kernel, records)?)?;
+    tables.set_item("placements", placements(py, kernel, records)?)?;
     tables.set_item("equity", equity(py, kernel, records)?)?;
     Ok(tables)
 }
 
 fn fills<'py>(py: Python<'py>, kernel: &Kernel, records: &Records) -> PyResult<Bound<'py, PyDict>> {
-    let rows = &records.fills;
+    let rows = || records.fills.iter().map(|row| row.fill);
     let instrument = |index: u16| &kernel.markets[usize::from(index)].instrument;
     let columns = PyDict::new(py);
-    let ints = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> i64| {
-        PyArray1::from_iter(py, rows.iter().map(get))
-    };
-    let floats = |get: &dyn Fn(&cobalt_core::kernel::Fill) -> f64| {
-        PyArray1::from_iter(py, rows.iter().map(get))
-    };
-    let text =
-        |get: &dyn Fn(&cobalt_core::kernel::Fill) -> String| PyList::new(py, rows.iter().map(get));
+    let ints = |get: &dyn Fn(Fill) -> i64| PyArray1::from_iter(py, rows().map(get));
+    let floats = |get: &dyn Fn(Fill) -> f64| PyArray1::from_iter(py, rows().map(get));
+    let text = |get: &dyn Fn(Fill) -> String| PyList::new(py, rows().map(get));
     columns.set_item("ts_event_ns", ints(&|f| f.ts_event_ns))?;
     columns.set_item("ts_recv_ns", ints(&|f| f.ts_recv_ns))?;
     columns.set_item(
@@ -61,6 +60,14 @@ fn fills<'py>(py: Python<'py>, kernel: &Kernel, records: &Records) -> PyResult<B
         floats(&|f| instrument(f.instrument).qty(f.position_lots)),
     )?;
     columns.set_item("realized_pnl", floats(&|f| f.realized.to_f64()))?;
+    let mids = |get: &dyn Fn(&FillRow) -> Option<i64>| {
+        let px = |row: &FillRow| Some(instrument(row.fill.instrument).px(get(row)?) / 2.0);
+        list(py, records.fills.iter().map(px))
+    };
+    columns.set_item("mid", mids(&|row| row.mid_px_x2)?)?;
+    for (at, name) in HORIZON_NAMES.into_iter().enumerate() {
+        columns.set_item(name, mids(&|row| row.later_mid_px_x2[at])?)?;
+    }
     Ok(columns)
 }
 
@@ -122,11 +129,41 @@ fn orders<'py>(
     columns.set_item("reject_code", list(py, code)?)?;
     let submitted = rows().map(|(o, _)| o.ts_submit_ns);
     columns.set_item("ts_submit_ns", PyArray1::from_iter(py, submitted))?;
+    let mids = rows().map(|(o, i)| o.arrival_mid_px_x2.map(|px| i.px(px) / 2.0));
+    columns.set_item("arrival_mid", list(py, mids)?)?;
+    columns.set_item(
+        "ts_accept_ns",
+        list(py, rows().map(|(o, _)| o.ts_accept_ns))?,
+    )?;
     columns.set_item(
         "ts_exchange_ns",
         list(py, rows().map(|(o, _)| o.ts_exchange_ns))?,
     )?;
     columns.set_item("ts_done_ns", list(py, rows().map(|(o, _)| o.ts_done_ns))?)?;
+    Ok(columns)
+}
+
+fn placements<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    let rows = || {
+        records
+            .placements
+            .iter()
+            .map(|row| (row, &kernel.markets[usize::from(row.instrument)].instrument))
+    };
+    let ids = rows().map(|(row, _)| row.order.cast_signed());
+    columns.set_item("order_id", PyArray1::from_iter(py, ids))?;
+    columns.set_item("instrument", list(py, rows().map(|(_, i)| i.id.clone()))?)?;
+    let times = rows().map(|(row, _)| row.ts_event_ns);
+    columns.set_item("ts_event_ns", PyArray1::from_iter(py, times))?;
+    let px = rows().map(|(row, i)| i.px(row.px_ticks));
+    columns.set_item("px", PyArray1::from_iter(py, px))?;
+    let qty = rows().map(|(row, i)| i.qty(row.qty_lots));
+    columns.set_item("qty", PyArray1::from_iter(py, qty))?;
     Ok(columns)
 }
 

@@ -22,6 +22,7 @@ struct Venue {
     depth_every_ns: i64,
     latency_ns: i64,
     jitter_ns: f64,
+    orders: bool,
 }
 
 impl Venue {
@@ -35,6 +36,7 @@ impl Venue {
                 least_ns: self.latency_ns,
                 jitter_ns: self.jitter_ns,
             },
+            publishes_orders: self.orders,
             flow: FlowParams::with_activity(self.activity),
         })
     }

@@ -2,7 +2,7 @@
 //! and for orders that only reduce the position.
 
 use super::models::{is_within, opposite_best, other};
-use super::resting::Resting;
+use super::resting::{Hit, Resting};
 use super::{Live, Place, PriceBand, SelfTrade, SimExchange};
 use crate::event::{Event, Side};
 use crate::ladder::Ladder;
@@ -66,7 +66,23 @@ impl SimExchange {
             &mut self.asks
         };
         own.on_trade(key, row.qty_lots, &*self.queue, &mut hits);
-        let mut left = row.qty_lots;
+        if let Some(l3) = &mut self.l3 {
+            l3.on_trade(side, row.px_ticks, row.qty_lots, &mut self.reached);
+            self.find_reached(&mut hits);
+        }
+        self.fill_hits(&mut hits, row.qty_lots, ts_ns, out);
+        self.hits = hits;
+    }
+
+    /// Fills orders of `side` that were reached, best first, by `qty_lots` in all.
+    pub(super) fn fill_hits(
+        &mut self,
+        hits: &mut Vec<Hit>,
+        qty_lots: i64,
+        ts_ns: i64,
+        out: &mut Vec<Report>,
+    ) {
+        let mut left = qty_lots;
         for hit in hits.drain(..) {
             let Some(leaves) = self.resting_leaves(hit.id) else {
                 continue;
@@ -82,7 +98,6 @@ impl SimExchange {
                 self.fill(hit.id, px_ticks, lots, true, ts_ns, out);
             }
         }
-        self.hits = hits;
     }
 
     /// Lots left of an order that still rests: the fill of another of its list may have taken it out
@@ -312,6 +327,9 @@ impl SimExchange {
             position,
         };
         self.side_mut(side).insert(live.key(), resting);
+        if let Some(l3) = &mut self.l3 {
+            l3.join(id, side, px_ticks);
+        }
         let answer = Answer::Accepted { px_ticks, qty_lots };
         out.push(Report::new(id, ts_ns, answer));
     }
@@ -393,6 +411,10 @@ impl SimExchange {
                     position: next,
                 },
             );
+            if let Some(l3) = &mut self.l3 {
+                l3.leave(id, side, live.request.px_ticks);
+                l3.join(id, side, live.request.px_ticks);
+            }
         }
     }
 
@@ -436,6 +458,9 @@ impl SimExchange {
         match place {
             Place::Resting => {
                 self.side_mut(live.request.side).remove(live.key(), id);
+                if let Some(l3) = &mut self.l3 {
+                    l3.leave(id, live.request.side, live.request.px_ticks);
+                }
             }
             Place::Waiting => {
                 self.waiting.remove(id);

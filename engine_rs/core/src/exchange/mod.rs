@@ -2,8 +2,9 @@
 //!
 //! It replays the venue's book and trades and holds our orders beside them; our orders leave no
 //! trace in the venue's book. How much is filled is the [`FillModel`]'s to say, when an order at a
-//! price is reached the [`QueueModel`]'s. This file takes events and requests in; `matching.rs`
-//! enters, fills and ends orders, `dependents.rs` follows up on others that this concerns.
+//! price is reached the [`QueueModel`]'s, or, where the venue's orders are known one by one, that of
+//! [`L3Queue`]. This file takes events and requests in; `matching.rs` enters, fills and ends orders,
+//! `dependents.rs` follows up on others that this concerns.
 //!
 //! Invariants: every live order is in exactly one place (resting, waiting for its trigger, or held
 //! for the entry of its bracket); the order of answers is that of price, then arrival, and within
@@ -14,12 +15,17 @@
 //! Known limits: our orders do not move the market; of several of our own orders at one price each
 //! sees the queue as if the others were not there.
 
+mod by_orders;
 mod dependents;
+mod l3_queue;
 mod lists;
 mod matching;
 pub mod models;
 mod resting;
+pub mod study;
 mod waiting;
+
+pub use l3_queue::L3Queue;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -103,6 +109,8 @@ impl Live {
 pub struct SimExchange {
     book: Book,
     queue: Box<dyn QueueModel>,
+    /// Our places among the venue's orders, where the queue model leaves them to those.
+    l3: Option<Box<L3Queue>>,
     fill_model: Box<dyn FillModel>,
     rules: Rules,
     bids: RestingSide,
@@ -119,6 +127,8 @@ pub struct SimExchange {
     mark_x2: Option<i64>,
     /// Orders reached by the event in hand.
     hits: Vec<Hit>,
+    /// The same, as the queue of the venue's orders tells them.
+    reached: Vec<(u64, i64)>,
 }
 
 impl SimExchange {
@@ -131,6 +141,7 @@ impl SimExchange {
     ) -> Self {
         Self {
             book: Book::new(),
+            l3: queue.uses_orders().then(Box::default),
             queue,
             fill_model,
             rules,
@@ -145,6 +156,7 @@ impl SimExchange {
             last_px: None,
             mark_x2: None,
             hits: Vec::new(),
+            reached: Vec::new(),
         }
     }
 

@@ -45,6 +45,11 @@ impl RestingSide {
     }
 
     /// The order of this id at this price.
+    pub fn get(&self, key: i64, id: u64) -> Option<&Resting> {
+        Some(&self.orders[self.find(key, id)?])
+    }
+
+    /// The same, to change it.
     pub fn get_mut(&mut self, key: i64, id: u64) -> Option<&mut Resting> {
         let at = self.find(key, id)?;
         Some(&mut self.orders[at])

@@ -20,7 +20,15 @@ impl Venue {
     }
 
     pub(super) fn with(fill: impl FillModel + 'static, rules: Rules) -> Self {
-        let exchange = SimExchange::new(Box::new(RiskAverseQueue), Box::new(fill), rules, 0);
+        Self::of(Box::new(RiskAverseQueue), fill, rules)
+    }
+
+    pub(super) fn of(
+        queue: Box<dyn QueueModel>,
+        fill: impl FillModel + 'static,
+        rules: Rules,
+    ) -> Self {
+        let exchange = SimExchange::new(queue, Box::new(fill), rules, 0);
         let mut venue = Self { exchange, seq: 0 };
         let levels = [
             (Side::Bid, 99, 10),

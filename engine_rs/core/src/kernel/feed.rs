@@ -29,6 +29,8 @@ pub enum StreamKind {
     Depth,
     /// Trades on the book.
     Trades,
+    /// Single orders, for the exchange alone: the strategy is shown none.
+    Orders,
 }
 
 impl StreamKind {
@@ -36,6 +38,9 @@ impl StreamKind {
         match self {
             Self::Depth => kind == EventKind::Delta as u8 || kind == EventKind::Snapshot as u8,
             Self::Trades => kind == EventKind::Trade as u8,
+            Self::Orders => {
+                (EventKind::OrderClear as u8..=EventKind::OrderAmend as u8).contains(&kind)
+            }
         }
     }
 
@@ -44,6 +49,7 @@ impl StreamKind {
         match self {
             Self::Depth => "depth",
             Self::Trades => "trades",
+            Self::Orders => "orders",
         }
     }
 }
@@ -106,6 +112,18 @@ impl Stream {
             dropped: 0,
             ended: false,
         }
+    }
+
+    /// The stream without the strategy's place.
+    #[must_use]
+    pub fn for_exchange_alone(mut self) -> Self {
+        self.local = Cursor {
+            time: ENDED,
+            recv: ENDED,
+            batch: u64::MAX,
+            ..Cursor::default()
+        };
+        self
     }
 
     /// Adds a batch behind the others.

@@ -108,17 +108,21 @@ impl Market {
         })
     }
 
+    /// Twice the mid in ticks of the received book, while it is trusted and has two sides.
+    pub fn mid_px_x2(&self) -> Option<i64> {
+        self.book.mid_px_x2().filter(|_| self.book.is_trusted())
+    }
+
     /// Twice the mark in ticks: the mid of the received book while it is trusted and has two sides,
     /// else the last such mid that was looked at.
     pub fn mark_px_x2(&mut self) -> Option<i64> {
-        self.last_mid_x2 = self.mid_px_x2();
+        self.last_mid_x2 = self.known_mid_px_x2();
         self.last_mid_x2
     }
 
     /// As [`Self::mark_px_x2`], without being the last look.
-    pub(super) fn mid_px_x2(&self) -> Option<i64> {
-        let mid = self.book.mid_px_x2().filter(|_| self.book.is_trusted());
-        mid.or(self.last_mid_x2)
+    pub(super) fn known_mid_px_x2(&self) -> Option<i64> {
+        self.mid_px_x2().or(self.last_mid_x2)
     }
 
     /// The state for an equity sample; the account's equity is the caller's to add.

@@ -27,6 +27,7 @@
 
 mod feed;
 mod market;
+mod markouts;
 mod orders;
 mod queues;
 mod records;
@@ -35,8 +36,9 @@ mod state;
 
 pub use feed::{Batch, Stream, StreamKind};
 pub use market::Market;
+pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
-pub use records::{EquityRow, Fill, Records, RunHash};
+pub use records::{EquityRow, Fill, Placement, Records, RunHash};
 pub use risk::{RiskEvent, RiskSettings};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
@@ -57,6 +59,7 @@ use crate::pivots::Pivot;
 use crate::portfolio::Wallet;
 use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
+use markouts::Markouts;
 use orders::ClientIds;
 use queues::{Timers, next_on_grid};
 use risk::RiskDesk;
@@ -179,6 +182,7 @@ pub struct Kernel {
     pivots_found: Vec<Pivot>,
     answers: Vec<Report>,
     records: Records,
+    markouts: Markouts,
     hash: RunHash,
     counts: Counts,
     rows_read: u64,
@@ -262,6 +266,7 @@ impl Kernel {
             pivots_found: Vec::new(),
             answers: Vec::new(),
             records: Records::default(),
+            markouts: Markouts::default(),
             hash,
             counts: Counts::default(),
             rows_read: 0,
@@ -288,7 +293,14 @@ impl Kernel {
                 "a running kernel",
             ));
         }
-        self.streams.push(Stream::new(market, kind));
+        let stream = Stream::new(market, kind);
+        // Where the exchange runs by what is received, it receives its orders like the rest.
+        let exchange_alone = kind == StreamKind::Orders && !self.causal_responses;
+        self.streams.push(if exchange_alone {
+            stream.for_exchange_alone()
+        } else {
+            stream
+        });
         Ok(self.streams.len() - 1)
     }
 
@@ -424,7 +436,7 @@ impl Kernel {
                 Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
                     return Ok(Step::NeedData(stream));
                 }
-                Due::Local(_) if self.begins_at(time) => self.begin(time),
+                Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
                 Due::Answer(market) => self.on_answer(market, time)?,
@@ -524,8 +536,10 @@ impl Kernel {
 
     /// Whether the strategy begins with the row received at `time`.
     #[inline]
-    fn begins_at(&self, time: i64) -> bool {
-        self.phase == Phase::WarmingUp && self.begin_ns.is_none_or(|begin| time >= begin)
+    fn begins_at(&self, stream: usize, time: i64) -> bool {
+        self.phase == Phase::WarmingUp
+            && self.begin_ns.is_none_or(|begin| time >= begin)
+            && self.streams[stream].kind != StreamKind::Orders
     }
 
     fn begin(&mut self, time: i64) {
@@ -550,6 +564,14 @@ impl Kernel {
             return;
         }
         self.sample_equity(self.now_ns);
+        let until_ns = self.now_ns + 1;
+        look(
+            &mut self.markouts,
+            &self.markets,
+            until_ns,
+            &mut self.records,
+        );
+        self.markouts.finish(&mut self.records.fills);
         let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
         for order in &open {
             self.hash.order(self.now_ns, order);
@@ -566,17 +588,23 @@ impl Kernel {
         }
         let stream = &self.streams[index];
         let rows = stream.local_rows();
+        self.rows_read += rows.len() as u64;
+        if stream.kind == StreamKind::Orders {
+            return self.streams[index].advance_local();
+        }
         let market = &mut self.markets[stream.instrument];
         if market.feeds_latency {
             market.latency.on_feed(rows[0].venue_time_ns(), time);
         }
         self.event_ns = rows[0].ts_event_ns;
         self.counts.messages += 1;
-        self.rows_read += rows.len() as u64;
         self.counts.events += rows.len() as u64;
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
+                if self.markouts.is_due_before(time) {
+                    look(&mut self.markouts, &self.markets, time, &mut self.records);
+                }
                 let market = &mut self.markets[stream.instrument];
                 let outcome = market.apply_depth(&mut self.cobs, rows, time);
                 self.tell_book(index, outcome);
@@ -590,6 +618,7 @@ impl Kernel {
                     );
                 }
             }
+            StreamKind::Orders => {}
         }
         self.streams[index].advance_local()
     }
@@ -724,6 +753,13 @@ impl Kernel {
     }
 }
 
+/// Notes the mids that are due before a time for the fills that wait for them.
+#[cold]
+fn look(markouts: &mut Markouts, markets: &[Market], ts_ns: i64, records: &mut Records) {
+    let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
+    markouts.look(ts_ns, mid, &mut records.fills);
+}
+
 /// A message of a stream happens at an exchange.
 #[inline]
 fn happen(
@@ -740,6 +776,7 @@ fn happen(
                 exchange.on_trade(row, time, answers);
             }
         }
+        StreamKind::Orders => exchange.on_orders(rows, time, answers),
     }
 }
 

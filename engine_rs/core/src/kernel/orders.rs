@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fill, Kernel, Phase, Step};
+use super::{Fill, Kernel, Phase, Placement, Step};
 use crate::error::{Error, Result};
 use crate::exchange::models::Delay;
 use crate::order::{
@@ -76,7 +76,10 @@ impl Kernel {
         let id = self.orders_created;
         let command = Command::New(request);
         self.hash.command(self.now_ns, id, &command);
-        let order = Order::new(id, request, self.now_ns);
+        let order = Order {
+            arrival_mid_px_x2: self.markets[usize::from(request.instrument)].mid_px_x2(),
+            ..Order::new(id, request, self.now_ns)
+        };
         if let Some(code) = refusal {
             let refused = Order {
                 status: Status::Rejected,
@@ -243,6 +246,16 @@ impl Kernel {
         }
         let fill = match report.answer {
             Answer::Filled { .. } => Some(self.book_fill(&order, &report, time)?),
+            Answer::Accepted { px_ticks, qty_lots } => {
+                self.records.placements.push(Placement {
+                    order: order.id,
+                    instrument: order.request.instrument,
+                    ts_event_ns: report.ts_exchange_ns,
+                    px_ticks,
+                    qty_lots,
+                });
+                None
+            }
             _ => None,
         };
         self.risk.on_answer(order.id, before, &report.answer);
@@ -250,7 +263,7 @@ impl Kernel {
         if let Some(fill) = fill {
             self.hash.fill(&fill);
             self.counts.fills += 1;
-            self.records.fills.push(fill);
+            self.markouts.push(fill, self.markets[market].mid_px_x2());
             self.steps.push_back(Step::Fill(fill));
             self.watch_risk();
         }

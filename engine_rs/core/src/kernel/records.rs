@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::markouts::FillRow;
 use super::risk::RiskEvent;
 use crate::event::Side;
 use crate::money::Money;
@@ -34,6 +35,21 @@ pub struct Fill {
     pub position_lots: i64,
 }
 
+/// An order came to rest in the venue's book: at first, or after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The order.
+    pub order: u64,
+    /// Index of the instrument in the run.
+    pub instrument: u16,
+    /// The venue's clock.
+    pub ts_event_ns: i64,
+    /// Price in ticks.
+    pub px_ticks: i64,
+    /// Total quantity in lots, what is filled included.
+    pub qty_lots: i64,
+}
+
 /// One instrument at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EquityRow {
@@ -58,10 +74,12 @@ pub struct EquityRow {
 /// Everything recorded since the last time it was taken.
 #[derive(Default)]
 pub struct Records {
-    /// Fills in order of receipt.
-    pub fills: Vec<Fill>,
+    /// Fills in order of receipt, each when the mids after it are known.
+    pub fills: Vec<FillRow>,
     /// Orders in the order in which they ended.
     pub orders: Vec<Order>,
+    /// Places of orders in the book in order of receipt.
+    pub placements: Vec<Placement>,
     /// Samples in order of time, then instrument.
     pub equity: Vec<EquityRow>,
 }
@@ -69,7 +87,7 @@ pub struct Records {
 impl Records {
     /// Rows held.
     pub fn len(&self) -> usize {
-        self.fills.len() + self.orders.len() + self.equity.len()
+        self.fills.len() + self.orders.len() + self.placements.len() + self.equity.len()
     }
 
     /// Whether nothing is held.

@@ -84,7 +84,7 @@ impl UsdPrice {
             Self::Fixed(rate) => Some(rate),
             Self::Mid(index) => {
                 let market = &markets[index];
-                Rate::of_mid(market.mid_px_x2()?, market.instrument.tick)
+                Rate::of_mid(market.known_mid_px_x2()?, market.instrument.tick)
             }
             Self::Unknown => None,
         }
@@ -149,7 +149,7 @@ impl View for RiskView<'_> {
     }
 
     fn mid_px_x2(&self, instrument: usize) -> Option<i64> {
-        self.markets[instrument].mid_px_x2()
+        self.markets[instrument].known_mid_px_x2()
     }
 
     fn quote_usd(&self, instrument: usize) -> Option<Rate> {
@@ -162,7 +162,7 @@ impl View for RiskView<'_> {
 
     fn unrealized(&self, instrument: usize) -> Option<Money> {
         let market = &self.markets[instrument];
-        market.account.unrealized(market.mid_px_x2())
+        market.account.unrealized(market.known_mid_px_x2())
     }
 
     fn equity_usd(&self) -> Option<Money> {
@@ -216,8 +216,9 @@ impl Kernel {
         }
     }
 
+    /// The account at the start is what losses are counted from.
     pub(super) fn begin_risk(&mut self) {
-        self.tell_positions();
+        self.watch_risk();
         if self.risk.limits().watches_time() {
             self.time_risk();
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::{EventKind, Side};
 use crate::exchange::Rules;
-use crate::exchange::models::{ConstantLatency, NoPartialFill, RiskAverseQueue, ValueFees};
+use crate::exchange::models::{ConstantLatency, L3Fifo, NoPartialFill, RiskAverseQueue, ValueFees};
 use crate::instrument::ContractKind;
 use crate::money::tests::instrument;
 use crate::order::{NewOrder, RejectCode, Status};
@@ -57,7 +57,7 @@ fn kernel_from(begin_ns: Option<i64>, depth: Vec<Event>) -> Kernel {
     kernel
 }
 
-fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
+pub(super) fn kernel(entry: i64, response: i64, depth: Vec<Event>, trades: Vec<Event>) -> Kernel {
     let mut kernel = Kernel::new(settings(entry, response)).unwrap();
     feed(&mut kernel, depth, trades);
     kernel
@@ -140,11 +140,12 @@ fn an_order_travels_rests_and_is_filled_by_a_trade_through_it() {
     assert_eq!(told, [(155, Status::Open), (530, Status::Filled)]);
     let fills = kernel.take_records().fills;
     assert_eq!(fills.len(), 1);
+    let fill = fills[0].fill;
     assert_eq!(
-        (fills[0].ts_event_ns, fills[0].ts_recv_ns, fills[0].px_ticks),
+        (fill.ts_event_ns, fill.ts_recv_ns, fill.px_ticks),
         (500, 530, 99)
     );
-    assert!(fills[0].maker);
+    assert!(fill.maker);
     assert_eq!(kernel.markets[0].account.position().qty_lots, 5);
 }
 
@@ -341,4 +342,50 @@ fn equal_runs_have_equal_hashes_and_others_do_not() {
     };
     assert_eq!(hash(20), hash(20));
     assert_ne!(hash(20), hash(21));
+}
+
+/// Our bid at 99 behind an order of 10 and before one of 5, of which 3 are executed at 700.
+fn kernel_by_orders(causal_responses: bool) -> Kernel {
+    let mut settings = settings(20, 30);
+    settings.markets[0].queue = Box::new(L3Fifo);
+    settings.causal_responses = causal_responses;
+    let mut kernel = Kernel::new(settings).unwrap();
+    feed(&mut kernel, depth(1_000), vec![]);
+    let stream = kernel.add_stream(0, StreamKind::Orders).unwrap();
+    for (kind, ts, qty, id) in [
+        (EventKind::OrderClear, 50, 0, 0),
+        (EventKind::OrderAdd, 50, 10, 1),
+        (EventKind::OrderAdd, 300, 5, 2),
+        (EventKind::OrderDelete, 400, 0, 1),
+        (EventKind::OrderChange, 700, 2, 2),
+        (EventKind::OrderDelete, 1_500, 2, 2),
+    ] {
+        let rows = vec![row(kind, ts, Side::Bid, 99, qty, id)];
+        kernel.feed(stream, Box::new(rows)).unwrap();
+    }
+    kernel.end_stream(stream).unwrap();
+    kernel
+}
+
+#[test]
+fn single_orders_happen_at_the_exchange_and_are_shown_to_nobody() {
+    for (causal, filled_ns, end_ns) in [(false, 730, 1_005), (true, 730, 1_505)] {
+        let mut kernel = kernel_by_orders(causal);
+        let steps = run(&mut kernel, |kernel, step| {
+            if *step == Step::Start {
+                assert_eq!(kernel.now_ns(), 105, "the first row of the book");
+                kernel.submit(limit(Side::Bid, 99));
+            }
+        });
+        let fills: Vec<_> = steps
+            .iter()
+            .filter_map(|(_, step)| match step {
+                Step::Fill(fill) => Some((fill.ts_event_ns, fill.ts_recv_ns)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(fills, [(700, filled_ns)]);
+        assert_eq!((kernel.counts().messages, kernel.counts().events), (10, 11));
+        assert_eq!(kernel.now_ns(), end_ns);
+    }
 }

@@ -213,6 +213,10 @@ pub struct Order {
     pub filled_px_lots: i128,
     /// Our clock when it was sent.
     pub ts_submit_ns: i64,
+    /// Best bid plus best ask of our book then, in ticks; `None` where it had no mid.
+    pub arrival_mid_px_x2: Option<i64>,
+    /// The venue's clock when it first rested in the book; `None` before.
+    pub ts_accept_ns: Option<i64>,
     /// The venue's clock at its last answer; `None` before one.
     pub ts_exchange_ns: Option<i64>,
     /// Our clock when it ended; `None` while it lives.
@@ -230,6 +234,8 @@ impl Order {
             filled_lots: 0,
             filled_px_lots: 0,
             ts_submit_ns,
+            arrival_mid_px_x2: None,
+            ts_accept_ns: None,
             ts_exchange_ns: None,
             ts_done_ns: None,
         }
@@ -251,6 +257,7 @@ impl Order {
         self.reject = None;
         match report.answer {
             Answer::Accepted { px_ticks, qty_lots } => {
+                self.ts_accept_ns = self.ts_accept_ns.or(self.ts_exchange_ns);
                 (self.request.px_ticks, self.request.qty_lots) = (px_ticks, qty_lots);
             }
             Answer::Waiting {

@@ -8,10 +8,13 @@
 //!   snapshot of an empty book is one row of no side.
 //! - A quote is published whenever the best bid or ask changes in price or size, with the update id
 //!   of the change; while a side is empty there is no quote.
+//! - Single orders are published where they are asked for: the whole book at the snapshot, then an action
+//!   at a time what it left of the orders that it met, and the order that it brought or took. An
+//!   aggressor is seen only by what rests of it. They change no other stream.
 //! - Venue times have the resolution of a millisecond. The receive time is the venue's unrounded
 //!   time plus a random latency, is never below the venue time and never decreases in a stream.
 
-use super::matching::{Fill, MatchingEngine};
+use super::matching::{Fill, MatchingEngine, OrderId, Resting};
 use crate::event::{Event, EventKind, SEQ_NONE, Side, flags};
 use crate::random::Random;
 
@@ -26,11 +29,13 @@ pub enum StreamKind {
     Trades = 1,
     /// Best bid and ask.
     Quotes = 2,
+    /// Orders one by one, a row each.
+    Orders = 3,
 }
 
 impl StreamKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Depth, Self::Trades, Self::Quotes];
+    pub const ALL: [Self; 4] = [Self::Depth, Self::Trades, Self::Quotes, Self::Orders];
 
     /// The name of the kind in the catalog.
     pub fn name(self) -> &'static str {
@@ -38,6 +43,7 @@ impl StreamKind {
             Self::Depth => "depth",
             Self::Trades => "trades",
             Self::Quotes => "quotes",
+            Self::Orders => "orders",
         }
     }
 }
@@ -84,7 +90,8 @@ type Touch = [Option<(i64, i64)>; 2];
 pub struct Feed {
     instrument: u16,
     latency: Latency,
-    streams: [Stream; 3],
+    streams: [Stream; 4],
+    publishes_orders: bool,
     /// Levels touched since the last depth message, with repetitions.
     touched: Vec<(u8, i64)>,
     touch: Touch,
@@ -95,7 +102,12 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that has published nothing; `random` gives the source for each stream.
-    pub fn new(instrument: u16, latency: Latency, random: impl Fn(StreamKind) -> Random) -> Self {
+    pub fn new(
+        instrument: u16,
+        latency: Latency,
+        publishes_orders: bool,
+        random: impl Fn(StreamKind) -> Random,
+    ) -> Self {
         let stream = |kind| Stream {
             rows: Vec::new(),
             random: random(kind),
@@ -105,6 +117,7 @@ impl Feed {
             instrument,
             latency,
             streams: StreamKind::ALL.map(stream),
+            publishes_orders,
             touched: Vec::new(),
             touch: [None; 2],
             update_id: 1,
@@ -127,6 +140,51 @@ impl Feed {
         self.update_id_published = self.update_id;
         let ids = (self.update_id, SEQ_NONE);
         self.push(EventKind::Snapshot, now_ns, ids, levels);
+        if self.publishes_orders {
+            let ids = (0, SEQ_NONE);
+            self.push(EventKind::OrderClear, now_ns, ids, []);
+            for side in [Side::Bid, Side::Ask] {
+                for (id, open) in book.queue(side) {
+                    self.publish_order(EventKind::OrderAdd, now_ns, id, open);
+                }
+            }
+        }
+    }
+
+    /// Publishes what an action did to single orders, in the order in which it did: `fills` against
+    /// resting orders, by an aggressor of `side`, and the order that came or went.
+    pub fn publish_orders(
+        &mut self,
+        book: &MatchingEngine,
+        now_ns: i64,
+        side: Side,
+        fills: &[Fill],
+        own: Option<(EventKind, OrderId, Resting)>,
+    ) {
+        if !self.publishes_orders {
+            return;
+        }
+        for fill in fills {
+            let left = Resting {
+                side: super::matching::opposite(side),
+                px_ticks: fill.px_ticks,
+                qty_lots: book.resting(fill.maker).map_or(0, |open| open.qty_lots),
+            };
+            let kind = if left.qty_lots == 0 {
+                EventKind::OrderDelete
+            } else {
+                EventKind::OrderChange
+            };
+            self.publish_order(kind, now_ns, fill.maker, left);
+        }
+        if let Some((kind, id, open)) = own {
+            self.publish_order(kind, now_ns, id, open);
+        }
+    }
+
+    fn publish_order(&mut self, kind: EventKind, now_ns: i64, id: OrderId, open: Resting) {
+        let level = (open.side as u8, open.px_ticks, open.qty_lots);
+        self.push(kind, now_ns, (id.number(), SEQ_NONE), [level]);
     }
 
     /// Publishes the levels touched since the last depth message, if there are any.
@@ -216,6 +274,7 @@ impl Feed {
             EventKind::Delta | EventKind::Snapshot => StreamKind::Depth,
             EventKind::Quote => StreamKind::Quotes,
             EventKind::Trade | EventKind::OffBookTrade => StreamKind::Trades,
+            _ => StreamKind::Orders,
         };
         let stream = &mut self.streams[stream as usize];
         let row = Event {

@@ -27,6 +27,13 @@ pub struct OrderId {
     slot: u32,
 }
 
+impl OrderId {
+    /// The id as one number, as readers of single orders see it.
+    pub fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+}
+
 /// One match between an aggressor and a resting order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
@@ -222,6 +229,19 @@ impl MatchingEngine {
             .by_px
             .iter()
             .map(move |(key, _)| (Ladder::key(side, key), queues.qty(key)))
+    }
+
+    /// The orders of a side in the order in which they would trade.
+    pub fn queue(&self, side: Side) -> impl Iterator<Item = (OrderId, Resting)> + '_ {
+        let queues = self.side(side);
+        queues.by_px.iter().flat_map(move |(key, _)| {
+            let oldest = queues.number(key).map(|at| queues.queues[at].oldest);
+            std::iter::successors(oldest, |&slot| {
+                let newer = self.orders[slot as usize].newer;
+                (newer != NONE).then_some(newer)
+            })
+            .map(|slot| (self.id(slot), self.orders[slot as usize].open))
+        })
     }
 
     /// The oldest order at the best price of a side.

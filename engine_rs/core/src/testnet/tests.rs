@@ -6,6 +6,7 @@ use super::*;
 use crate::book::{Book, Outcome};
 use crate::decimal::Step;
 use crate::event::{EventKind, SEQ_NONE, Side};
+use crate::l3::OrderBook;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,7 @@ fn params(seed: u64, duration_s: i64) -> TestnetParams {
             least_ns,
             jitter_ns: 700_000.0,
         },
+        publishes_orders: false,
         flow: flow::FlowParams::with_activity(activity),
     };
     TestnetParams {
@@ -35,10 +37,19 @@ fn params(seed: u64, duration_s: i64) -> TestnetParams {
     }
 }
 
+/// The same, with single orders.
+fn params_with_orders(seed: u64, duration_s: i64) -> TestnetParams {
+    let mut params = params(seed, duration_s);
+    for venue in &mut params.venues {
+        venue.publishes_orders = true;
+    }
+    params
+}
+
 /// All rows of a run, by (venue, stream).
-fn all_rows(params: &TestnetParams, rows_min: usize) -> Vec<[Vec<Event>; 3]> {
+fn all_rows(params: &TestnetParams, rows_min: usize) -> Vec<[Vec<Event>; 4]> {
     let mut testnet = Testnet::new(params).unwrap();
-    let mut rows = vec![[const { Vec::new() }; 3]; params.venues.len()];
+    let mut rows = vec![[const { Vec::new() }; 4]; params.venues.len()];
     while let Some(batches) = testnet.next_batches(rows_min) {
         for batch in batches {
             rows[batch.venue][batch.kind as usize].extend(batch.rows);
@@ -124,10 +135,45 @@ proptest! {
         testnet.venues.iter().for_each(assert_conserved);
     }
 
+    /// Single orders give the engine's queues, order by order, and show what traded.
+    #[test]
+    fn published_orders_are_the_engines_orders(seed in any::<u64>()) {
+        let mut testnet = Testnet::new(&params_with_orders(seed, 4)).unwrap();
+        let mut books = vec![(OrderBook::new(), 0, 0); testnet.venues.len()];
+        while testnet.step < testnet.step_end {
+            testnet.advance();
+            for (venue, (book, seen, executed)) in testnet.venues.iter().zip(&mut books) {
+                let rows = venue.feed().waiting(StreamKind::Orders);
+                for row in &rows[*seen..] {
+                    let before = book.order(row.seq).map_or(0, |order| order.qty_lots);
+                    prop_assert_eq!(book.apply(row), None);
+                    if row.kind == EventKind::OrderChange as u8
+                        || row.kind == EventKind::OrderDelete as u8 && row.qty_lots == 0
+                    {
+                        *executed += before - row.qty_lots;
+                    }
+                }
+                *seen = rows.len();
+                for side in [Side::Bid, Side::Ask] {
+                    let engine = venue.engine();
+                    let theirs = engine
+                        .queue(side)
+                        .map(|(id, open)| (id.number(), open.px_ticks, open.qty_lots));
+                    let mine = book.levels(side).flat_map(|(px, ..)| book.queue(side, px));
+                    let mine = mine.map(|order| (order.id, order.px_ticks, order.qty_lots));
+                    prop_assert!(*seen == 0 || mine.eq(theirs));
+                }
+                let trades = venue.feed().waiting(StreamKind::Trades);
+                prop_assert_eq!(*executed, trades.iter().map(|row| row.qty_lots).sum::<i64>());
+            }
+        }
+        prop_assert!(books.iter().all(|(book, _, executed)| book.len() > 50 && *executed > 0));
+    }
+
     /// A quote with the update id of a depth message shows that book's best levels.
     #[test]
     fn quotes_agree_with_books(seed in any::<u64>()) {
-        for [depth, _, quotes] in all_rows(&params(seed, 10), usize::MAX) {
+        for [depth, _, quotes, _] in all_rows(&params(seed, 10), usize::MAX) {
             let mut book = Book::new();
             let mut aligned = 0;
             let mut quotes = messages(&quotes).peekable();
@@ -149,11 +195,13 @@ proptest! {
     /// The clocks, flags, ids and sides of every row are as the event record demands.
     #[test]
     fn rows_are_well_formed(seed in any::<u64>()) {
-        for (venue, streams) in all_rows(&params(seed, 5), 1000).into_iter().enumerate() {
+        for (venue, streams) in all_rows(&params_with_orders(seed, 5), 1000).into_iter().enumerate() {
             for rows in &streams {
                 assert_stream(rows, venue);
             }
-            let [depth, trades, quotes] = streams;
+            let [depth, trades, quotes, orders] = streams;
+            prop_assert_eq!(orders[0].kind, EventKind::OrderClear as u8);
+            prop_assert!(orders.iter().all(|row| row.is_first() && row.is_last()));
             prop_assert_eq!(depth[0].kind, EventKind::Snapshot as u8);
             prop_assert_eq!(depth[0].ts_event_ns, START_NS);
             let chain: Vec<_> = messages(&depth).map(|m| (m[0].prev_seq, m[0].seq)).collect();
@@ -194,10 +242,20 @@ fn assert_stream(rows: &[Event], venue: usize) {
 }
 
 #[test]
+fn single_orders_change_no_other_stream() {
+    let without = all_rows(&params(3, 5), 700);
+    let with = all_rows(&params_with_orders(3, 5), 700);
+    for (without, with) in without.iter().zip(&with) {
+        assert_eq!(without[..3], with[..3]);
+        assert!(without[3].is_empty() && !with[3].is_empty());
+    }
+}
+
+#[test]
 fn rows_do_not_depend_on_how_they_are_fetched() {
-    let whole = all_rows(&params(11, 8), usize::MAX);
-    assert_eq!(whole, all_rows(&params(11, 8), 1));
-    let shorter = all_rows(&params(11, 5), 700);
+    let whole = all_rows(&params_with_orders(11, 8), usize::MAX);
+    assert_eq!(whole, all_rows(&params_with_orders(11, 8), 1));
+    let shorter = all_rows(&params_with_orders(11, 5), 700);
     for (long, short) in whole.iter().flatten().zip(shorter.iter().flatten()) {
         assert_eq!(long[..short.len()], short[..]);
     }

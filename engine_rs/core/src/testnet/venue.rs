@@ -7,7 +7,7 @@ use super::matching::{Fill, MatchingEngine};
 use super::{STEP_NS, STEP_S};
 use crate::decimal::Step;
 use crate::error::{Error, Result};
-use crate::event::Side;
+use crate::event::{EventKind, Side};
 use crate::random::Random;
 
 const NS_PER_S: f64 = 1e9;
@@ -25,6 +25,8 @@ pub struct VenueParams {
     pub depth_every_ns: i64,
     /// The way to us.
     pub latency: Latency,
+    /// Whether it publishes its orders one by one as well.
+    pub publishes_orders: bool,
     /// Its order flow.
     pub flow: FlowParams,
 }
@@ -57,7 +59,12 @@ impl Venue {
             .map_err(|_| Error::invalid("venues", "at most 255 venues", index))?;
         let stream_random = |kind: StreamKind| Random::new(seed, purpose + 1 + kind as u64);
         Ok(Self {
-            feed: Feed::new(instrument, params.latency, stream_random),
+            feed: Feed::new(
+                instrument,
+                params.latency,
+                params.publishes_orders,
+                stream_random,
+            ),
             engine: MatchingEngine::default(),
             flow,
             depth_every_ns: params.depth_every_ns,
@@ -109,7 +116,7 @@ impl Venue {
     fn carry_out(&mut self, action: Action, now_ns: i64) {
         self.fills.clear();
         let sound = "flow draws prices and sizes of at least 1";
-        let (side, px_own) = match action {
+        let (side, own) = match action {
             Action::Limit {
                 side,
                 px_ticks,
@@ -119,7 +126,11 @@ impl Venue {
                     .engine
                     .limit(side, px_ticks, qty_lots, &mut self.fills)
                     .expect(sound);
-                (side, rested.map(|_| px_ticks))
+                let own = rested.map(|id| {
+                    let open = self.engine.resting(id).expect("it rests");
+                    (EventKind::OrderAdd, id, open)
+                });
+                (side, own)
             }
             Action::Market {
                 side,
@@ -132,14 +143,17 @@ impl Venue {
                 (side, None)
             }
             Action::Cancel(id) => match self.engine.cancel(id) {
-                Some(open) => (open.side, Some(open.px_ticks)),
+                Some(open) => (open.side, Some((EventKind::OrderDelete, id, open))),
                 None => (Side::None, None),
             },
         };
-        let is_change = !self.fills.is_empty() || px_own.is_some();
+        let is_change = !self.fills.is_empty() || own.is_some();
         if self.is_public && is_change {
+            let px_own = own.map(|(_, _, open)| open.px_ticks);
             self.feed
                 .on_action(&self.engine, now_ns, side, &self.fills, px_own);
+            self.feed
+                .publish_orders(&self.engine, now_ns, side, &self.fills, own);
         }
     }
 }

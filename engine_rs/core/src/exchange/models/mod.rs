@@ -15,4 +15,6 @@ pub use latency::{
     ConstantLatency, Delay, Distribution, FeedLatency, InterpolatedLatency, LatencyModel,
     LatencySample, RandomLatency,
 };
-pub use queue::{Probability, ProbabilityQueue, QueueModel, QueuePosition, RiskAverseQueue};
+pub use queue::{
+    L3Fifo, Probability, ProbabilityQueue, QueueModel, QueuePosition, RiskAverseQueue,
+};

@@ -24,6 +24,34 @@ pub trait QueueModel: Send + Sync {
     /// Lots of the trades so far that went beyond the queue ahead; taken out of the position, so
     /// that none is given twice. An order is reached by a half lot or more.
     fn take_reached(&self, position: &mut QueuePosition) -> i64;
+    /// Whether places come from the venue's single orders (see [`crate::exchange::L3Queue`]) instead
+    /// of from this model.
+    fn uses_orders(&self) -> bool {
+        false
+    }
+}
+
+/// First come, first served among the venue's single orders: nothing is estimated, and it needs a
+/// stream of those.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct L3Fifo;
+
+impl QueueModel for L3Fifo {
+    fn enter(&self, _level_lots: i64) -> QueuePosition {
+        QueuePosition::default()
+    }
+
+    fn on_trade(&self, _position: &mut QueuePosition, _qty_lots: i64) {}
+
+    fn on_depth(&self, _position: &mut QueuePosition, _before_lots: i64, _after_lots: i64) {}
+
+    fn take_reached(&self, _position: &mut QueuePosition) -> i64 {
+        0
+    }
+
+    fn uses_orders(&self) -> bool {
+        true
+    }
 }
 
 /// The conservative model: only trades move the order forward, and cancellations are taken to

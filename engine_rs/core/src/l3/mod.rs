@@ -2,8 +2,9 @@
 //! at each level, sizes by level.
 //!
 //! Invariants: the best bid among resting orders is below the best ask; a level holds at least one
-//! order or an unnamed size; sizes of orders are above 0. Each call costs O(log n) in orders and
-//! levels, [`OrderBook::ahead`] and [`OrderBook::queue`] the orders that they walk over.
+//! order or an unnamed size; sizes of orders are above 0. A message costs O(1) near the touch and
+//! O(log n) in levels far from it, and allocates nothing while the book keeps its size;
+//! [`OrderBook::ahead`] and [`OrderBook::queue`] cost the orders that they walk over.
 //!
 //! Feeds of single orders announce a taker like any other order, before the fills that use it up.
 //! Such an order crosses the book when it arrives: it is *in flight* and belongs to no level until
@@ -16,77 +17,22 @@
 //! out and counted in [`Counts`]. Known limit: an id is remembered as deleted for [`REMEMBERED`]
 //! deletions, so that a message which arrives later than that counts as one of an unknown order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod faults;
+mod ids;
+mod levels;
 
-use crate::event::Side;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use crate::event::{Event, EventKind, Side};
+pub use faults::{Counts, Fault};
+use ids::{ById, IdHasher, RecentIds};
+use levels::{Level, Levels, NONE};
 
 /// How many deleted ids are remembered, to tell late messages from those of unknown orders.
 pub const REMEMBERED: usize = 1 << 16;
 /// Prices beyond this many ticks are taken for damage, as in [`crate::book`].
 const PX_TICKS_MAX: u64 = 1 << 60;
-const NONE: u32 = u32::MAX;
-
-/// What was wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// An id that is in the book was added again: taken as a change.
-    AddedTwice,
-    /// An id that was deleted already was added: left out.
-    AddedAfterDelete,
-    /// A change of an order that the book does not know: added at the front of its queue.
-    ChangedUnknown,
-    /// A change of an order that was deleted already: left out.
-    ChangedAfterDelete,
-    /// A deletion of an order that the book does not know.
-    DeletedUnknown,
-    /// A deletion of an order that was deleted already.
-    DeletedTwice,
-    /// A size of 0 or less, no side or a price out of all range: left out.
-    Impossible,
-}
-
-impl Fault {
-    /// All faults, in the order of [`Counts::faults`].
-    pub const ALL: [Self; 7] = [
-        Self::AddedTwice,
-        Self::AddedAfterDelete,
-        Self::ChangedUnknown,
-        Self::ChangedAfterDelete,
-        Self::DeletedUnknown,
-        Self::DeletedTwice,
-        Self::Impossible,
-    ];
-
-    /// A short name, as users see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AddedTwice => "added_twice",
-            Self::AddedAfterDelete => "added_after_delete",
-            Self::ChangedUnknown => "changed_unknown",
-            Self::ChangedAfterDelete => "changed_after_delete",
-            Self::DeletedUnknown => "deleted_unknown",
-            Self::DeletedTwice => "deleted_twice",
-            Self::Impossible => "impossible",
-        }
-    }
-}
-
-/// How often things happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Orders added.
-    pub added: u64,
-    /// Changes applied.
-    pub changed: u64,
-    /// Orders deleted.
-    pub deleted: u64,
-    /// Orders that crossed the book when they arrived or moved.
-    pub crossing: u64,
-    /// Resting orders removed by [`OrderBook::rest_over`].
-    pub evicted: u64,
-    /// Faults, by their place in [`Fault::ALL`].
-    pub faults: [u64; Fault::ALL.len()],
-}
 
 /// An order as the book holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,60 +55,77 @@ pub type LevelSize = (i64, i64, u32);
 #[derive(Clone, Copy, Debug)]
 struct Node {
     order: Order,
+    ticket: u64,
     before: u32,
     behind: u32,
 }
 
-/// The queue of one price. Sizes of orders are below 2^63 and there are fewer than 2^32, so that the
-/// sum fits 128 bits.
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    unnamed: i64,
-    named: i128,
-    count: u32,
-    front: u32,
-    back: u32,
-}
-
-impl Level {
-    const EMPTY: Self = Self {
-        unnamed: 0,
-        named: 0,
-        count: 0,
-        front: NONE,
-        back: NONE,
-    };
-
-    fn size(&self) -> i64 {
-        i64::try_from(self.named + i128::from(self.unnamed)).unwrap_or(i64::MAX)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count == 0 && self.unnamed == 0
-    }
-}
-
 /// An order book made of single orders.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OrderBook {
     nodes: Vec<Node>,
     free: Vec<u32>,
-    index: BTreeMap<u64, u32>,
-    bids: BTreeMap<i64, Level>,
-    asks: BTreeMap<i64, Level>,
+    index: ById<u32>,
+    bids: Levels,
+    asks: Levels,
     /// Ids in flight, in the order of arrival.
     flights: Vec<u64>,
-    deleted: BTreeSet<u64>,
-    deleted_in_order: VecDeque<u64>,
+    deleted: RecentIds,
     /// Sizes of levels before the first change since [`Self::take_changes`], by (is ask, price).
-    touched: BTreeMap<(bool, i64), i64>,
+    touched: HashMap<(bool, i64), i64, BuildHasherDefault<IdHasher>>,
+    ticket: u64,
     counts: Counts,
+}
+
+impl Default for OrderBook {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl OrderBook {
     /// An empty book.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            index: ById::default(),
+            bids: Levels::new(Side::Bid),
+            asks: Levels::new(Side::Ask),
+            flights: Vec::new(),
+            deleted: RecentIds::default(),
+            touched: HashMap::default(),
+            ticket: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes a row of a stream of single orders; rows of other kinds change nothing.
+    pub fn apply(&mut self, row: &Event) -> Option<Fault> {
+        let side = Side::from_u8(row.side).unwrap_or(Side::None);
+        let (id, px, qty) = (row.seq, row.px_ticks, row.qty_lots);
+        match EventKind::from_u8(row.kind) {
+            Some(EventKind::OrderClear) => self.clear(),
+            Some(EventKind::OrderAdd) => return self.add(id, side, px, qty),
+            Some(EventKind::OrderChange | EventKind::OrderAmend) => {
+                return self.change(id, side, px, qty);
+            }
+            Some(EventKind::OrderDelete) => return self.delete(id).1,
+            Some(EventKind::OrderUnnamed) => return self.set_unnamed(side, px, qty),
+            Some(EventKind::OrderRest) => _ = self.rest(id),
+            Some(EventKind::OrderRestOver) => _ = self.rest_over(id),
+            _ => {}
+        }
+        None
+    }
+
+    /// Empties the book, which also forgets what was deleted; counts and tickets go on.
+    pub fn clear(&mut self) {
+        *self = Self {
+            ticket: self.ticket,
+            counts: self.counts,
+            ..Self::new()
+        };
     }
 
     /// A new order goes to the back of its level's queue, or is in flight if it crosses.
@@ -170,7 +133,7 @@ impl OrderBook {
         if !is_possible(side, px_ticks) || qty_lots <= 0 {
             return Some(self.fault(Fault::Impossible));
         }
-        if self.deleted.contains(&id) {
+        if self.deleted.contains(id) {
             return Some(self.fault(Fault::AddedAfterDelete));
         }
         if self.index.contains_key(&id) {
@@ -194,7 +157,7 @@ impl OrderBook {
         if qty_lots == 0 {
             return self.delete(id).1;
         }
-        if self.deleted.contains(&id) {
+        if self.deleted.contains(id) {
             return Some(self.fault(Fault::ChangedAfterDelete));
         }
         if !self.index.contains_key(&id) {
@@ -213,14 +176,14 @@ impl OrderBook {
     /// Removes an order and tells what was left of it.
     pub fn delete(&mut self, id: u64) -> (Option<Order>, Option<Fault>) {
         if let Some(order) = self.remove(id) {
-            self.remember(id);
+            self.deleted.insert(id, REMEMBERED);
             self.counts.deleted += 1;
             return (Some(order), None);
         }
-        if self.deleted.contains(&id) {
+        if self.deleted.contains(id) {
             return (None, Some(self.fault(Fault::DeletedTwice)));
         }
-        self.remember(id);
+        self.deleted.insert(id, REMEMBERED);
         (None, Some(self.fault(Fault::DeletedUnknown)))
     }
 
@@ -233,13 +196,12 @@ impl OrderBook {
         if qty_lots > 0 && self.crosses(side, px_ticks) {
             return Some(self.fault(Fault::Impossible));
         }
-        self.touch(side, px_ticks);
-        let levels = self.levels_mut(side);
-        let level = levels.entry(px_ticks).or_insert(Level::EMPTY);
-        level.unnamed = qty_lots;
-        if level.is_empty() {
-            levels.remove(&px_ticks);
+        if qty_lots == 0 && self.unnamed(side, px_ticks) == 0 {
+            return None;
         }
+        self.touch(side, px_ticks);
+        self.side_mut(side)
+            .change(px_ticks, |level| level.unnamed = qty_lots);
         None
     }
 
@@ -281,7 +243,7 @@ impl OrderBook {
             }
             let id = self.nodes[level.front as usize].order.id;
             evicted.extend(self.remove(id));
-            self.remember(id);
+            self.deleted.insert(id, REMEMBERED);
             self.counts.evicted += 1;
         }
         self.rest(id);
@@ -326,14 +288,9 @@ impl OrderBook {
 
     /// Levels of a side from the best to the worst.
     pub fn levels(&self, side: Side) -> impl Iterator<Item = LevelSize> + '_ {
-        let (bids, asks) = match side {
-            Side::Ask => (None, Some(self.asks.iter())),
-            _ => (Some(self.bids.iter().rev()), None),
-        };
-        bids.into_iter()
-            .flatten()
-            .chain(asks.into_iter().flatten())
-            .map(|(&px, level)| (px, level.size(), level.count))
+        self.side(side)
+            .iter()
+            .map(|(px, level)| (px, level.size(), level.count))
     }
 
     /// Total size in lots at a price, 0 where there is no level.
@@ -369,7 +326,9 @@ impl OrderBook {
     /// The levels whose size is not what it was at the last call, with their new sizes: bids before
     /// asks, each by ascending price.
     pub fn take_changes(&mut self) -> Vec<(Side, i64, i64)> {
-        std::mem::take(&mut self.touched)
+        let mut touched: Vec<_> = self.touched.drain().collect();
+        touched.sort_unstable();
+        touched
             .into_iter()
             .filter_map(|((is_ask, px), before)| {
                 let side = if is_ask { Side::Ask } else { Side::Bid };
@@ -377,6 +336,24 @@ impl OrderBook {
                 (now != before).then_some((side, px, now))
             })
             .collect()
+    }
+
+    /// As if [`Self::take_changes`] had been called, for those who do not ask for changes.
+    pub fn forget_changes(&mut self) {
+        self.touched.clear();
+    }
+
+    /// The number of a place behind every order that rests now and before all that come.
+    pub fn draw_ticket(&mut self) -> u64 {
+        self.ticket += 1;
+        self.ticket
+    }
+
+    /// The number of a resting order's place: of two orders at a price, the one of the lower number
+    /// is ahead. Orders that were there before the book knew of them have 0.
+    pub fn ticket(&self, id: u64) -> Option<u64> {
+        let node = self.nodes[*self.index.get(&id)? as usize];
+        (!node.order.is_in_flight).then_some(node.ticket)
     }
 
     /// What happened so far.
@@ -389,17 +366,6 @@ impl OrderBook {
         fault
     }
 
-    fn remember(&mut self, id: u64) {
-        if self.deleted.insert(id) {
-            self.deleted_in_order.push_back(id);
-        }
-        if self.deleted_in_order.len() > REMEMBERED
-            && let Some(oldest) = self.deleted_in_order.pop_front()
-        {
-            self.deleted.remove(&oldest);
-        }
-    }
-
     /// A new node, at the back of its queue or in flight.
     fn place(&mut self, id: u64, side: Side, px_ticks: i64, qty_lots: i64) -> u32 {
         let node = Node {
@@ -410,6 +376,7 @@ impl OrderBook {
                 qty_lots,
                 is_in_flight: false,
             },
+            ticket: 0,
             before: NONE,
             behind: NONE,
         };
@@ -445,9 +412,9 @@ impl OrderBook {
         } else if side == order.side && px_ticks == order.px_ticks && qty_lots <= order.qty_lots {
             self.touch(side, px_ticks);
             self.nodes[at as usize].order.qty_lots = qty_lots;
-            let level = self.levels_mut(side).get_mut(&px_ticks);
-            level.expect("a resting order has a level").named -=
-                i128::from(order.qty_lots) - i128::from(qty_lots);
+            let less = i128::from(order.qty_lots) - i128::from(qty_lots);
+            self.side_mut(side)
+                .change(px_ticks, |level| level.named -= less);
         } else {
             self.remove(id);
             self.place(id, side, px_ticks, qty_lots);
@@ -470,22 +437,27 @@ impl OrderBook {
     fn link(&mut self, at: u32, end: End) {
         let order = self.nodes[at as usize].order;
         self.touch(order.side, order.px_ticks);
-        let level = self.levels_mut(order.side).entry(order.px_ticks);
-        let level = level.or_insert(Level::EMPTY);
-        level.named += i128::from(order.qty_lots);
-        level.count += 1;
-        let (before, behind) = match end {
-            End::Front => (NONE, std::mem::replace(&mut level.front, at)),
-            End::Back => (std::mem::replace(&mut level.back, at), NONE),
+        let (before, behind) = self.side_mut(order.side).change(order.px_ticks, |level| {
+            level.named += i128::from(order.qty_lots);
+            level.count += 1;
+            let (before, behind) = match end {
+                End::Front => (NONE, std::mem::replace(&mut level.front, at)),
+                End::Back => (std::mem::replace(&mut level.back, at), NONE),
+            };
+            if before == NONE {
+                level.front = at;
+            }
+            if behind == NONE {
+                level.back = at;
+            }
+            (before, behind)
+        });
+        let ticket = match end {
+            End::Front => 0,
+            End::Back => self.draw_ticket(),
         };
-        if before == NONE {
-            level.front = at;
-        }
-        if behind == NONE {
-            level.back = at;
-        }
-        self.nodes[at as usize].before = before;
-        self.nodes[at as usize].behind = behind;
+        let node = &mut self.nodes[at as usize];
+        (node.ticket, node.before, node.behind) = (ticket, before, behind);
         self.join(before, at);
         self.join(at, behind);
     }
@@ -495,22 +467,19 @@ impl OrderBook {
             order,
             before,
             behind,
+            ..
         } = self.nodes[at as usize];
         self.touch(order.side, order.px_ticks);
-        let levels = self.levels_mut(order.side);
-        let level = levels.get_mut(&order.px_ticks);
-        let level = level.expect("a resting order has a level");
-        level.named -= i128::from(order.qty_lots);
-        level.count -= 1;
-        if before == NONE {
-            level.front = behind;
-        }
-        if behind == NONE {
-            level.back = before;
-        }
-        if level.is_empty() {
-            levels.remove(&order.px_ticks);
-        }
+        self.side_mut(order.side).change(order.px_ticks, |level| {
+            level.named -= i128::from(order.qty_lots);
+            level.count -= 1;
+            if before == NONE {
+                level.front = behind;
+            }
+            if behind == NONE {
+                level.back = before;
+            }
+        });
         self.join(before, behind);
     }
 
@@ -531,21 +500,21 @@ impl OrderBook {
     }
 
     fn best_level(&self, side: Side) -> Option<(i64, &Level)> {
-        let found = match side {
-            Side::Ask => self.asks.first_key_value(),
-            _ => self.bids.last_key_value(),
-        };
-        found.map(|(&px, level)| (px, level))
+        self.side(side).best()
     }
 
     fn level(&self, side: Side, px_ticks: i64) -> Option<&Level> {
+        self.side(side).get(px_ticks)
+    }
+
+    fn side(&self, side: Side) -> &Levels {
         match side {
-            Side::Ask => self.asks.get(&px_ticks),
-            _ => self.bids.get(&px_ticks),
+            Side::Ask => &self.asks,
+            _ => &self.bids,
         }
     }
 
-    fn levels_mut(&mut self, side: Side) -> &mut BTreeMap<i64, Level> {
+    fn side_mut(&mut self, side: Side) -> &mut Levels {
         match side {
             Side::Ask => &mut self.asks,
             _ => &mut self.bids,
