@@ -28,7 +28,7 @@ from tests.oracles.nautilus_rules import NautilusExchange, Rules
 from tests.parity import feed
 from tests.parity.case import INSTRUMENT, Case, Expected, told
 from tests.parity.order_cases import CASES
-from tests.parity.order_stream import Stream, at_venue
+from tests.parity.order_stream import REACH, Stream, at_venue
 from tests.parity.peers import all_told, by_their_names, run_nautilus
 from tests.parity.recorded import QTY_LOTS, recorded
 from tests.recordings import needs_recordings
@@ -43,8 +43,6 @@ needs_nautilus = pytest.mark.skipif(
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 NS_PER_MS = 1_000_000
 FIDELITY = Path(__file__).parents[1] / "docs" / "fidelity.md"
-# How far prices lie from the touch at most, in ticks.
-REACH = {"BTCUSDT-PERP.BINANCE": 300, "BTCUSDT.BINANCE": 3_000, "BTCUSD-PERP.BINANCE": 300}
 
 
 @cases

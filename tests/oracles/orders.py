@@ -425,8 +425,11 @@ class Exchange:
 
     def _would_trigger(self, order: Order) -> bool:
         px = self._watched(order)
-        if px is None or order.new.kind == "trailing_stop":
+        if px is None:
             return False
+        if order.new.kind == "trailing_stop":
+            begin = order.new.activation_ticks
+            return begin is not None and (px <= begin if order.buys else px >= begin)
         rises = order.buys != order.new.kind.startswith("take_profit")
         return px >= order.trigger if rises else px <= order.trigger
 

@@ -311,12 +311,9 @@ TRAILING = [
         messages=[(2, gone(B, 100, 99)), (3, [(B, 101, 9)]), (4, [(B, 101, 0), (B, 99, 5)])],
     ),
     Case(
-        "a trailing stop begins at once where its activation price is reached already",
-        [new(1, 1, "sell", "trailing_stop", 12, trail_ticks=2, activation_ticks=99)],
-        {1: ("filled", [(2, 98, 12, T)])},
-        messages=[(2, gone(B, 100, 99))],
-        nautilus={1: ("rejected", [])},
-        because="activation price that is reached already",
+        "a trailing stop whose activation price is reached already is rejected",
+        [new(1, 1, "sell", "trailing_stop", 12, trail_ticks=2, activation_ticks=100)],
+        {1: ("rejected", [])},
     ),
     Case(
         "a trailing stop on the last price triggers at the last price",

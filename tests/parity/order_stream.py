@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from engine.peers.order_types import Command
 
 
+REACH = {"BTCUSDT-PERP.BINANCE": 300, "BTCUSDT.BINANCE": 3_000, "BTCUSD-PERP.BINANCE": 300}
+"""How far prices lie from the touch at most, in ticks, that orders come to something in a
+recording of minutes."""
+
+
 def at_venue(rows: np.ndarray) -> np.ndarray:
     """The rows as if received the moment they happened: one clock, as NautilusTrader has it."""
     out = rows.copy()
