@@ -215,6 +215,16 @@ def test_a_result_that_hinges_on_no_latency_is_found(hinges):
     (finding,) = report["findings"]
     assert finding.startswith("the result hinges on latency: PnL +")
     assert finding.endswith("without this assumption there is no profit")
+    assert len(report["notes"]) == 1, "what changes little is not told"
+
+
+def test_a_run_without_profit_is_told_what_would_make_one(hinges):
+    done, report = hinges("Quick", "latency.order_entry_ns=4000000", "fees.taker=0.03")
+    assert (done, report["findings"]) == (0, [])
+    assert report["rows"][0]["pnl"]["USD"] < 0
+    notes = [note for note in report["notes"] if "the run as it is makes no profit" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("the result hinges on the fees: PnL -")
 
 
 def test_a_result_that_hinges_on_nothing_passes(hinges):

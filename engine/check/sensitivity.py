@@ -111,5 +111,5 @@ def _judge(
         report.findings.append(f"{said}; it makes {(before - after) / before:.0%} of the profit")
     elif before > 0 and after - before > share * before:
         report.notes.append(f"{said}; the run as it is does not count on that")
-    elif after > 0:
+    elif before <= 0 < after:
         report.notes.append(f"{said}; the run as it is makes no profit")
