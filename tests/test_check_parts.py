@@ -17,7 +17,9 @@ from engine.catalog import Catalog
 from engine.catalog_tables import orders_schema
 from engine.check.compare import comparable_until, first_difference, settled_commands
 from engine.check.cutting import cut_catalog, first_row
+from engine.check.lookahead import _compared
 from engine.check.record import COMMANDS, Command, CommandRecorder, Response, RunLog
+from engine.check.runs import CheckError, Failure, Outcome
 from engine.config import LatencyConfig
 from engine.instruments import load_instrument
 from tests import market
@@ -288,3 +290,20 @@ def test_commands_of_runs_that_began_at_different_times():
     assert (same.differing, same.first, same.last_ns, same.share) == (0, None, None, 0)
     last = settled_commands(base, later, 20)
     assert (last.differing, last.first.ours.order, last.first.theirs.order) == (2, 3, 2)
+
+
+def test_a_strategy_that_raises_on_cut_data_only_is_accused_where_that_tells_something():
+    base = Outcome({}, None, RunLog([submit(1, 1), submit(2, 2)], end_ns=9), [])
+
+    def compared(handler, *, end_ns=5, responses=()):
+        failure = Failure("StrategyError", f"Mine.{handler} raised ValueError: no", "")
+        log = RunLog([submit(1, 1), submit(2, 2)], list(responses), end_ns=end_ns)
+        return _compared(base, Outcome(None, failure, log, []), 6, 4)[1]
+
+    found = compared("on_bar")
+    assert (found["ts_ns"], found["handler"], found["all_data"]) == (5, "on_bar", "no error")
+    assert found["cut_data"] == "Mine.on_bar raised ValueError: no"
+    assert compared("on_stop") is None, "the end of the data is another one"
+    assert compared("on_bar", responses=[Response(4, 4)]) is None, "it was told something else"
+    with pytest.raises(CheckError, match="out of memory"):
+        _compared(base, Outcome(None, Failure("Ended", "out of memory", ""), RunLog(), []), 6, 4)

@@ -325,4 +325,4 @@ def _told(fate: Any) -> tuple[Any, ...]:
 
 
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOrderMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

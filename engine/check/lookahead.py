@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.backtest import BY_ORDERS
 from engine.catalog import Catalog
 from engine.check.compare import AT_THE_END, comparable_until, first_difference, where
 from engine.check.cutting import cut_catalog, first_row
@@ -70,7 +71,7 @@ def _cuts(session: Session, catalog: Catalog, commands: list[Command]) -> list[t
     """Where to cut (our clock, the first time that is gone), and the venue's time of the first row
     that is gone then, in order of time.
     """
-    by_orders = session.config.exchange.queue == "l3_fifo"
+    by_orders = session.config.exchange.queue == BY_ORDERS
     left_out = NOT_REPLAYED if by_orders else NOT_REPLAYED | {"orders"}
     streams = [
         (name, kind)
@@ -127,11 +128,15 @@ def _compared(
     until_ns = comparable_until([base.log, cut.log], hidden_from_ns)
     equal, found = first_difference(base.log.commands, cut.log.commands, until_ns)
     difference = None if found is None else found.to_dict("all_data", "cut_data")
-    if cut.failure is not None and difference is None:
-        place = {"ts_ns": cut.log.end_ns, "handler": cut.failure.handler, "place": ""}
+    raised = cut.failure
+    if raised is not None and (raised.handler == AT_THE_END or cut.log.end_ns > until_ns):
+        # Where the runs need not be equal any more, only one of them may raise.
+        raised = None
+    if raised is not None and difference is None:
+        place = {"ts_ns": cut.log.end_ns, "handler": raised.handler, "place": ""}
         difference = {**place, "all_data": "no error"}
-    if cut.failure is not None and difference is not None and (found is None or not found.theirs):
-        difference["cut_data"] = cut.failure.message
+    if raised is not None and difference is not None and (found is None or not found.theirs):
+        difference["cut_data"] = raised.message
     if difference is not None:
         difference["cut_ns"] = cut_ns
     row = {

@@ -59,9 +59,12 @@ class NautilusExchange(Exchange):
     # What the venue sends
 
     def on_depth(self, rows: Iterable[tuple[int, ...]], ts_ns: int) -> None:
-        """One message, then all orders."""
+        """One message, then all orders; without a level it is no message to them."""
+        levels = list(rows)
+        if not any(row[2] for row in levels):
+            return
         self._ts_ns = ts_ns
-        for kind, flags, side, px, qty, *_ in rows:
+        for kind, flags, side, px, qty, *_ in levels:
             if kind == 2 and flags & 1:
                 self.bids.clear()
                 self.asks.clear()

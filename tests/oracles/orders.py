@@ -207,9 +207,9 @@ class Exchange:
     def _modify(self, order: Order, change: Modify) -> None:
         px = order.px if change.px_ticks is None else change.px_ticks
         qty = order.qty if change.qty_lots is None else change.qty_lots
-        if order.is_exit and change.qty_lots is not None:
+        if order.is_exit and qty != order.qty:
             self._answer(order)
-        elif qty <= order.filled:
+        elif qty <= order.filled and not order.is_exit:
             self._end(order, "canceled", "QTY_BELOW_FILLED")
         elif order.place == "resting":
             if change.trigger_ticks is not None:
@@ -425,8 +425,11 @@ class Exchange:
 
     def _would_trigger(self, order: Order) -> bool:
         px = self._watched(order)
-        if px is None or order.new.kind == "trailing_stop":
+        if px is None:
             return False
+        if order.new.kind == "trailing_stop":
+            begin = order.new.activation_ticks
+            return begin is not None and (px <= begin if order.buys else px >= begin)
         rises = order.buys != order.new.kind.startswith("take_profit")
         return px >= order.trigger if rises else px <= order.trigger
 

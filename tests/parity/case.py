@@ -7,14 +7,16 @@ venue's rules; where NautilusTrader has another, a case says which and why.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from engine.peers.order_types import Bracket, Cancel, Command, Fate, Modify, New, Oco
-from tests.market import ASK, BID, DELTA, SECOND, SNAPSHOT, START, message, trades
+from tests.market import ASK, BID, DELTA, LINEAR, SECOND, SNAPSHOT, START, message, trades
 
+INSTRUMENT = dataclasses.replace(LINEAR, notional_min=None)
 B, A = BID, ASK
 OPENING = [(B, 100, 10), (B, 99, 20), (B, 98, 30), (A, 102, 10), (A, 103, 20), (A, 104, 30)]
 T, M = False, True  # taker, maker

@@ -82,6 +82,22 @@ LIMIT = [
         because="consumed liquidity",
     ),
     Case(
+        "orders of one side do not hide the market from one another",
+        [buy(1, 1, 3, px=101), buy(1, 2, 3, px=100)],
+        {1: ("filled", [(2, 101, 3, M)]), 2: ("filled", [(2, 100, 3, M)])},
+        messages=[(2, [(B, 100, 0), (B, 99, 0), (A, 99, 9)]), (3, [(B, 50, 1)])],
+        nautilus={2: ("filled", [(3, 100, 3, M)])},
+        because="best price hidden by a fill",
+    ),
+    Case(
+        "trades fill resting orders, at the price and through it",
+        [buy(1, 1, 5, px=101)],
+        {1: ("filled", [(2, 101, 3, M), (3, 101, 2, M)])},
+        trades=[(2, A, 101, 3), (3, A, 100, 9)],
+        nautilus={1: ("open", [])},
+        because="trades and resting orders",
+    ),
+    Case(
         "immediate or cancel takes a part, or nothing",
         [buy(1, 1, 50, px=103, tif="IOC"), buy(1, 2, 5, px=101, tif="IOC")],
         {1: ("expired", [(1, 102, 10, T), (1, 103, 20, T)]), 2: ("expired", [])},
@@ -188,6 +204,22 @@ STOPS = [
         because="price of a triggered limit order",
     ),
     Case(
+        "a take-profit limit that the market has passed takes",
+        [new(1, 1, "buy", "take_profit_limit", 10, trigger=101, px=100)],
+        {1: ("filled", [(2, 99, 5, T), (2, 100, 5, T)])},
+        messages=[(2, [(B, 100, 0), (B, 99, 0), (A, 99, 5), (A, 100, 5)])],
+        nautilus={1: ("filled", [(2, 100, 10, M)])},
+        because="price of a triggered limit order",
+    ),
+    Case(
+        "a stop-limit that rests is filled at its limit",
+        [new(1, 1, "buy", "stop_limit", 8, trigger=103, px=106)],
+        {1: ("filled", [(3, 106, 8, M)])},
+        messages=[(2, [*gone(A, 102, 103, 104), (A, 110, 9)]), (3, [(A, 105, 9)])],
+        nautilus={1: ("filled", [(3, 105, 8, M)])},
+        because="price of a triggered limit order",
+    ),
+    Case(
         "a post-only stop-limit that would take expires when triggered",
         [new(1, 1, "buy", "stop_limit", 5, trigger=103, px=104, post_only=True)],
         {1: ("expired", [])},
@@ -277,6 +309,11 @@ TRAILING = [
         [new(1, 1, "sell", "trailing_stop", 12, trail_ticks=2, activation_ticks=101)],
         {1: ("filled", [(4, 99, 5, T), (4, 98, 7, T)])},
         messages=[(2, gone(B, 100, 99)), (3, [(B, 101, 9)]), (4, [(B, 101, 0), (B, 99, 5)])],
+    ),
+    Case(
+        "a trailing stop whose activation price is reached already is rejected",
+        [new(1, 1, "sell", "trailing_stop", 12, trail_ticks=2, activation_ticks=100)],
+        {1: ("rejected", [])},
     ),
     Case(
         "a trailing stop on the last price triggers at the last price",
@@ -402,6 +439,14 @@ LISTS = [
         because="partial fills in lists",
     ),
     Case(
+        "bracket: an exit can be cancelled before it is alive",
+        [bracket(1, 12, 98, 104, px=101), cancel(2, 2)],
+        {1: ("filled", [(3, 101, 12, M)]), 2: ("canceled", []), 3: ("open", [])},
+        messages=[(3, [(A, 101, 20)]), (4, gone(A, 101))],
+        nautilus={2: ("submitted", [])},
+        because="requests on exits before the entry fills",
+    ),
+    Case(
         "bracket: what the take-profit fills the stop loses",
         [bracket(1, 12, 98, 104)],
         {
@@ -484,6 +529,14 @@ REQUESTS = [
         [buy(1, 1, 12, px=101), modify(4, 1, lots=14)],
         {1: ("filled", [(2, 101, 4, M), (5, 101, 10, M)])},
         messages=[(2, [(A, 101, 4)]), (3, gone(A, 101)), (5, [(A, 101, 30)])],
+    ),
+    Case(
+        "a quantity of no more than what has filled ends the order",
+        [buy(1, 1, 12, px=101), modify(4, 1, lots=4)],
+        {1: ("canceled", [(2, 101, 4, M)])},
+        messages=[(2, [(A, 101, 4)]), (3, gone(A, 101))],
+        nautilus={1: ("partially_filled", [(2, 101, 4, M)])},
+        because="amendments that end an order",
     ),
     Case(
         "a price through the touch takes",

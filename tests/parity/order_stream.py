@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from engine.peers.order_types import Command
 
 
+REACH = {"BTCUSDT-PERP.BINANCE": 300, "BTCUSDT.BINANCE": 3_000, "BTCUSD-PERP.BINANCE": 300}
+"""How far prices lie from the touch at most, in ticks, that orders come to something in a
+recording of minutes."""
+
+
 def at_venue(rows: np.ndarray) -> np.ndarray:
     """The rows as if received the moment they happened: one clock, as NautilusTrader has it."""
     out = rows.copy()
@@ -106,7 +111,7 @@ class Stream:
             px = rng.choice((own, own - sign * away, other, other + sign * rng.randint(0, 20)))
             tif = rng.choices(("GTC", "IOC", "FOK", "GTD"), (60, 10, 10, 20))[0]
             if tif == "GTD":
-                expire_ns = ts_ns + rng.randint(1, 60_000) * 1_000_000
+                expire_ns = ts_ns + rng.randint(1, rng.choice((50, 1_000, 60_000))) * 1_000_000
                 return {"px_ticks": px, "tif": tif, "expire_ns": expire_ns}
             return {"px_ticks": px, "tif": tif, "post_only": tif == "GTC" and rng.random() < 0.3}
         if kind == "trailing_stop":
@@ -166,7 +171,7 @@ class Stream:
         own, other = top if new.side == "buy" else top[::-1]
         away = rng.randint(1, self.reach_ticks)
         if new.kind == "limit" and (prices_only or rng.random() < 0.6):
-            px = own - sign * rng.choice((0, away))
+            px = own - sign * rng.choice((0, away, away, -5))
             return Modify(ts_ns, new.order_id, px_ticks=px)
         if new.kind == "stop_market" and (prices_only or rng.random() < 0.6):
             return Modify(ts_ns, new.order_id, trigger_ticks=other + sign * away)

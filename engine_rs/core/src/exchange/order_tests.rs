@@ -207,6 +207,9 @@ fn trailing_stops_follow_the_best_price() {
         v.trade(Side::Bid, 94, 1),
         ["3 triggered", "3 filled 3@101 taker"]
     );
+    // One that would begin at once is refused, as venues do.
+    let begun = trail(Trail::Ticks(1), 94, market(Side::Ask, 1));
+    assert_eq!(v.new_order(4, begun), ["4 rejected WOULD_TRIGGER"]);
 }
 
 #[test]

@@ -61,13 +61,18 @@ impl WaitingOrders {
         self.orders.is_empty()
     }
 
-    /// Whether an order would trigger at once; `None` where the price it watches is not known.
+    /// Whether an order would trigger, or begin to trail from its activation price, at once; `None`
+    /// where the price it watches is not known.
     pub fn would_trigger(side: Side, trigger: &Trigger, watched: &Watched) -> Option<bool> {
         let px_x2 = watched.px_x2(trigger.by, side)?;
         Some(match condition(side, trigger) {
             Condition::Above(px) => px_x2 >= px * 2,
             Condition::Below(px) => px_x2 <= px * 2,
-            Condition::Sleeping(..) | Condition::Following(..) => false,
+            // Like a take-profit: a buy begins below, a sale above.
+            Condition::Sleeping(px, _) => {
+                px_x2 == px * 2 || (px_x2 > px * 2) == (side != Side::Bid)
+            }
+            Condition::Following(..) => false,
         })
     }
 

@@ -51,7 +51,7 @@ codes! {
     RunEnded = 12, "RUN_ENDED";
     /// A reduce-only order has no position to reduce.
     ReduceOnly = 13, "REDUCE_ONLY";
-    /// A stop or take-profit order would trigger at once.
+    /// A stop or take-profit order would trigger at once, or a trailing stop begin.
     WouldTrigger = 14, "WOULD_TRIGGER";
     /// The price lies outside the venue's band around the mark price.
     PxOutOfBand = 15, "PX_OUT_OF_BAND";
