@@ -1,0 +1,182 @@
+//! The venue's side of the loop: what is due at the exchanges, and their answers on the way.
+
+use super::{Due, Kernel, StreamKind};
+use crate::error::Result;
+use crate::event::Event;
+use crate::exchange::SimExchange;
+use crate::exchange::models::FeeBasis;
+use crate::money::Money;
+use crate::order::{Answer, Report};
+
+/// How long the exchange, where it runs by what is received, waits for a message that shows a time
+/// to have passed at the venue.
+const UNSEEN_NS: i64 = 1_000_000_000;
+
+impl Kernel {
+    /// What is due at the exchange where it runs by the venue's clock, if that is before `time`.
+    #[inline]
+    pub(super) fn due_at_exchange(&self, mut time: i64, mut due: Due) -> (i64, Due) {
+        let mut recv = i64::MIN;
+        for (index, stream) in self.streams.iter().enumerate() {
+            let cursor = &stream.exchange;
+            let tied = cursor.time == time && matches!(due, Due::Exchange(_)) && cursor.recv < recv;
+            if cursor.time < time || tied {
+                (time, recv, due) = (cursor.time, cursor.recv, Due::Exchange(index));
+            }
+        }
+        for (index, market) in self.markets.iter().enumerate() {
+            if market.exchange.next_expiry_ns() < time {
+                (time, due) = (market.exchange.next_expiry_ns(), Due::Expiry(index));
+            }
+        }
+        for (index, market) in self.markets.iter().enumerate() {
+            if market.to_exchange.due() < time {
+                (time, due) = (market.to_exchange.due(), Due::Request(index));
+            }
+        }
+        (time, due)
+    }
+
+    /// What is due at the exchange, where it runs by what is received, because nothing was received
+    /// for so long; if that is before `time`.
+    #[inline]
+    pub(super) fn due_unseen(&self, mut time: i64, mut due: Due) -> (i64, Due) {
+        for (index, market) in self.markets.iter().enumerate() {
+            let expiry = market.exchange.next_expiry_ns();
+            if expiry.saturating_add(UNSEEN_NS) < time {
+                (time, due) = (expiry + UNSEEN_NS, Due::Expiry(index));
+            }
+            let request = market.to_exchange.due();
+            if request.saturating_add(UNSEEN_NS) < time {
+                (time, due) = (request + UNSEEN_NS, Due::Request(index));
+            }
+        }
+        (time, due)
+    }
+
+    /// The exchange, where it runs by what is received, acts at a time of our clock.
+    pub(super) fn pass_unseen(&mut self, time: i64) {
+        if self.causal_responses {
+            self.now_ns = time;
+        }
+    }
+
+    /// A message of a stream happens at the exchange.
+    #[inline]
+    pub(super) fn on_exchange(&mut self, index: usize, time: i64) -> Result<()> {
+        let stream = &self.streams[index];
+        let exchange = &mut self.markets[stream.instrument].exchange;
+        let rows = stream.exchange_rows();
+        happen(exchange, stream.kind, rows, time, &mut self.answers);
+        if !self.answers.is_empty() {
+            self.send_answers(stream.instrument, i64::MIN);
+        }
+        self.streams[index].advance_exchange()
+    }
+
+    /// A message is received where the exchange runs by what is received: what was due at the
+    /// exchange before it, then the message itself.
+    pub(super) fn reach_exchange(&mut self, index: usize, received_ns: i64) -> Result<()> {
+        let stream = &self.streams[index];
+        let (instrument, kind) = (stream.instrument, stream.kind);
+        let happened_ns = stream.local_rows()[0].venue_time_ns();
+        let time = happened_ns.max(self.markets[instrument].exchange_clock_ns);
+        loop {
+            let market = &self.markets[instrument];
+            let (expiry, request) = (market.exchange.next_expiry_ns(), market.to_exchange.due());
+            if expiry.min(request) >= time {
+                break;
+            }
+            if expiry <= request {
+                self.on_expiry(instrument);
+            } else {
+                self.on_request(instrument);
+            }
+        }
+        let market = &mut self.markets[instrument];
+        market.exchange_clock_ns = time;
+        let rows = self.streams[index].local_rows();
+        happen(&mut market.exchange, kind, rows, time, &mut self.answers);
+        self.send_answers(instrument, received_ns);
+        self.streams[index].advance_exchange()
+    }
+
+    pub(super) fn on_expiry(&mut self, market: usize) {
+        let here = &mut self.markets[market];
+        let time = here.exchange.next_expiry_ns();
+        here.exchange_clock_ns = here.exchange_clock_ns.max(time);
+        here.exchange.on_expiry(time, &mut self.answers);
+        self.send_answers(market, self.answers_not_before());
+    }
+
+    pub(super) fn on_request(&mut self, market: usize) {
+        let here = &mut self.markets[market];
+        let time = here.to_exchange.due();
+        if let Some((order, command)) = here.to_exchange.receive() {
+            here.exchange_clock_ns = here.exchange_clock_ns.max(time);
+            here.exchange
+                .on_command(order, command, time, &mut self.answers);
+            self.send_answers(market, self.answers_not_before());
+        }
+    }
+
+    /// The earliest time of an answer that no message of the market explains.
+    pub(super) fn answers_not_before(&self) -> i64 {
+        if self.causal_responses {
+            self.now_ns
+        } else {
+            i64::MIN
+        }
+    }
+
+    /// Sends the exchange's answers on their way, none to arrive before `not_before_ns`.
+    pub(super) fn send_answers(&mut self, index: usize, not_before_ns: i64) {
+        let market = &mut self.markets[index];
+        let valuer = *market.account.valuer();
+        for mut report in self.answers.drain(..) {
+            let ts_ns = report.ts_exchange_ns;
+            if let Answer::Filled {
+                px_ticks,
+                qty_lots,
+                maker,
+                ..
+            } = report.answer
+            {
+                // A value that does not fit is told when the fill is booked.
+                let notional = valuer.value(px_ticks, qty_lots).unwrap_or_default();
+                let quote_notional = valuer.quote_notional(px_ticks, qty_lots);
+                report.fee = self.fees.fee(&FeeBasis {
+                    instrument: index,
+                    notional: Money(notional.0.abs()),
+                    quote_notional: quote_notional.unwrap_or_default(),
+                    qty_lots,
+                    maker,
+                    ts_ns,
+                });
+            }
+            let latency = market.latency.response_ns(ts_ns);
+            let arrival_ns = ts_ns.saturating_add(latency).max(not_before_ns);
+            market.to_local.send(arrival_ns, report);
+        }
+    }
+}
+
+/// A message of a stream happens at an exchange.
+#[inline]
+fn happen(
+    exchange: &mut SimExchange,
+    kind: StreamKind,
+    rows: &[Event],
+    time: i64,
+    answers: &mut Vec<Report>,
+) {
+    match kind {
+        StreamKind::Depth => exchange.on_depth(rows, time, answers),
+        StreamKind::Trades => {
+            for row in rows {
+                exchange.on_trade(row, time, answers);
+            }
+        }
+        StreamKind::Orders => exchange.on_orders(rows, time, answers),
+    }
+}
