@@ -21,7 +21,7 @@ help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
 	@echo "               (COBALT_RECORDINGS=FOLDER trades the Binance recordings in it)"
 	@echo "make test      set everything up and run all tests"
-	@echo "make notebooks execute the notebooks from top to bottom, on testnet data"
+	@echo "make notebooks execute the notebooks on testnet data; with COBALT_RECORDINGS the tear sheet on it"
 	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
 	@echo "make lint      formatting, clippy, ruff, mypy"

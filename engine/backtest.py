@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
-    from engine.statistics import RunStatistics
 
     Events = npt.NDArray[np.void]
 
@@ -190,7 +189,7 @@ def run_backtest(
     can mend, StrategyError where the strategy raised.
     """
     from engine.results import ParquetSink
-    from engine.run_folder import read_tables
+    from engine.run_folder import read_tables, summary_figures
 
     instruments = config.instruments()
     if not instruments:
@@ -228,7 +227,7 @@ def run_backtest(
                 raise BacktestError("data: no events in the range asked for (data.start, data.end)")
             summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
             run = read_tables(run_dir, summary)
-            _add_statistics(summary, run.statistics)
+            summary |= summary_figures(summary, run.statistics)
             _write_json(run_dir / "statistics.json", run.statistics.to_dict())
             _write_json(run_dir / "summary.json", summary)
             if report:
@@ -508,36 +507,6 @@ def _summary(
             "pyarrow": pa.__version__,
         },
     }
-
-
-def _add_statistics(summary: dict[str, Any], statistics: RunStatistics) -> None:
-    """The figures that many look for first; all are in `statistics.json`."""
-    for name, figures in statistics.overall.items():
-        summary["by_currency"][name] |= {
-            "sortino": figures.equity.sortino,
-            "calmar": figures.equity.calmar,
-            "turnover": figures.trading.turnover,
-            "maker_share": figures.trading.maker_share,
-            "round_trips": figures.round_trips.count,
-            "hit_rate": figures.round_trips.hit_rate,
-            "profit_factor": figures.round_trips.profit_factor,
-            "slippage_bps": figures.trading.slippage.bps,
-            "time_in_market": figures.exposure.time_in_market,
-        }
-    reporting = statistics.reporting
-    equity = None if reporting is None else reporting.equity
-    summary["reporting"] = (
-        None
-        if reporting is None or equity is None
-        else {
-            "currency": reporting.currency,
-            "initial": equity.initial,
-            "equity": equity.final,
-            "pnl": equity.pnl,
-            "max_drawdown": equity.max_drawdown,
-            "sharpe": equity.sharpe,
-        }
-    )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -311,7 +311,7 @@ class RunOptions:
     """Name and folder of a run, the sampling of its equity curve, and its starting balances.
 
     `cash` is decimal text by asset. `reporting` is for the statistics and changes no result. `jobs`
-    counts for sweeps only.
+    counts for sweeps and checks only.
     """
 
     name: str | None = field(default=None, metadata=_doc("null: the strategy's name"))
@@ -327,7 +327,7 @@ class RunOptions:
         metadata=_doc("currency of the whole account's equity; null: one that all convert into"),
     )
     jobs: int | None = field(
-        default=None, metadata=_doc("processes of a sweep; null: one a processor")
+        default=None, metadata=_doc("processes of a sweep or a check; null: one a processor")
     )
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -158,11 +159,16 @@ def _missing(reasons: list[str]) -> str:
 
 
 def _figures(run: RunData) -> str:
-    """Every figure, of each currency and, where there are several, of each instrument."""
+    """Every figure, of each currency and of each instrument that shares one."""
     statistics = run.statistics
     columns: dict[str, Figures] = {f"All, {name}": f for name, f in statistics.overall.items()}
-    if len(statistics.by_instrument) > 1:
-        columns |= statistics.by_instrument
+    settled = Counter(figures.currency for figures in statistics.by_instrument.values())
+    # The only instrument of a currency is all of it.
+    columns |= {
+        name: figures
+        for name, figures in statistics.by_instrument.items()
+        if settled[figures.currency] > 1
+    }
     if not columns:
         return ""
     rows, group = [], None
@@ -271,12 +277,16 @@ def _provenance_text(summary: dict[str, Any]) -> str:
 
 def _cards(run: RunData) -> str:
     summary = run.summary
-    currency = summary.get("currency")
+    # The account of several currencies is told in the one that they convert into.
+    told = summary if summary.get("currency") is not None else summary.get("reporting") or {}
+    currency = told.get("currency")
+    of_all = "" if told is summary or currency is None else f", all in {currency}"
+    fees = {name: part.get("fees") for name, part in (summary.get("by_currency") or {}).items()}
     cards = [
-        ("Profit and loss", amount(summary.get("pnl"), currency, signed=True)),
-        ("Fees paid", amount(summary.get("fees"), currency)),
-        ("Largest drawdown", amount(summary.get("max_drawdown"), currency)),
-        ("Sharpe ratio, a year", number(summary.get("sharpe"), digits=2)),
+        (f"Profit and loss{of_all}", amount(told.get("pnl"), currency, signed=True)),
+        ("Fees paid", amount(fees, None)),
+        (f"Largest drawdown{of_all}", amount(told.get("max_drawdown"), currency)),
+        ("Sharpe ratio, a year", number(told.get("sharpe"), digits=2)),
         ("Fills", number(summary.get("fills"))),
         ("Orders", number(summary.get("orders"))),
     ]

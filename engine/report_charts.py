@@ -28,6 +28,7 @@ from engine.statistics.columns import floats, ints, is_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from engine.statistics import Figures, Markout, Series
@@ -37,6 +38,7 @@ __all__ = ["account_figure", "attribution_figure", "instrument_figure", "markout
 
 _MARKERS_MAX = 5_000
 _LIVES_MAX = 2_000
+_PLACES_MAX = 30_000
 
 _SYMBOLS = {"buy": "triangle-up", "sell": "triangle-down"}
 _COLORS = {"buy": GREEN, "sell": RED}
@@ -276,7 +278,7 @@ def _lives(
     known = orders.filter(floats(orders, "filled_qty") > 0)
     if not known.num_rows:
         return [], []
-    drawn = evenly(known.num_rows, _LIVES_MAX)
+    drawn = _lives_drawn(known, placements)
     rows = known.take(drawn)
     traces = []
     for side in ("buy", "sell"):
@@ -297,6 +299,20 @@ def _lives(
     if unfilled:
         notes.append(f"{number(unfilled)} orders without a fill are not drawn.")
     return traces, notes
+
+
+def _lives_drawn(orders: pa.Table, placements: pa.Table) -> npt.NDArray[np.intp]:
+    """Which orders are drawn: not too many, and not too many changes of their prices."""
+    count = orders.num_rows
+    drawn = evenly(count, _LIVES_MAX)
+    owner, ids = ints(placements, "order_id"), ints(orders, "order_id")
+    while len(drawn) > 1:
+        places = int(np.isin(owner, ids[drawn]).sum())
+        if places <= _PLACES_MAX:
+            break
+        fewer = int(len(drawn) * _PLACES_MAX / places)
+        drawn = evenly(count, max(min(fewer, len(drawn) - 1), 1))
+    return drawn
 
 
 def _lives_of_side(

@@ -19,7 +19,7 @@ from engine.units import duration_ns, timestamp_ns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RunData", "read_run", "read_tables"]
+__all__ = ["RunData", "read_run", "read_tables", "summary_figures"]
 
 _TABLES = ("fills", "orders", "placements", "equity")
 _FILES = ("summary.json", "fills.parquet", "equity.parquet", "orders.parquet")
@@ -124,3 +124,37 @@ def read_tables(folder: Path, summary: dict[str, Any]) -> RunData:
         tables={name: pq.read_table(path) for name, path in paths.items() if path.is_file()},
         config_text=config.read_text(encoding="utf-8") if config.is_file() else "",
     )
+
+
+def summary_figures(summary: dict[str, Any], statistics: RunStatistics) -> dict[str, Any]:
+    """The keys `by_currency` and `reporting` of a summary, with the figures that many look for
+    first; all are in `statistics.json`.
+    """
+    by_currency = {
+        name: {
+            **summary["by_currency"][name],
+            "sortino": figures.equity.sortino,
+            "calmar": figures.equity.calmar,
+            "turnover": figures.trading.turnover,
+            "maker_share": figures.trading.maker_share,
+            "slippage_bps": figures.trading.slippage.bps,
+            "round_trips": figures.round_trips.count,
+            "hit_rate": figures.round_trips.hit_rate,
+            "profit_factor": figures.round_trips.profit_factor,
+            "time_in_market": figures.exposure.time_in_market,
+        }
+        for name, figures in statistics.overall.items()
+    }
+    reporting = statistics.reporting
+    if reporting is None or reporting.equity is None:
+        return {"by_currency": by_currency, "reporting": None}
+    equity = reporting.equity
+    told = {
+        "currency": reporting.currency,
+        "initial": equity.initial,
+        "equity": equity.final,
+        "pnl": equity.pnl,
+        "max_drawdown": equity.max_drawdown,
+        "sharpe": equity.sharpe,
+    }
+    return {"by_currency": by_currency, "reporting": told}

@@ -532,8 +532,8 @@ class Strategy(Generic[C]):
         """Asks to change total quantity, limit or trigger price; False where the order is not live.
 
         `qty` counts what is filled already; a change to no more than that cancels the rest
-        (QTY_BELOW_FILLED). That of a bracket's exit cannot be changed (EXIT_QTY). A resting order
-        keeps its place in the queue if only its quantity falls, and queues anew otherwise, or
+        (QTY_BELOW_FILLED). The quantity of a bracket's exit cannot be changed (EXIT_QTY). A resting
+        order keeps its place in the queue if only its quantity falls, and queues anew otherwise, or
         always with `replace`.
         """
         return self._kernel.modify(order_id, qty, limit, stop, replace)

@@ -7,14 +7,19 @@ import inspect
 from decimal import Decimal
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from engine import SEQ_NONE, TS_NONE, Strategy, _core, catalog_writer
 from engine.backtest import Backtest
 from engine.catalog import Catalog
+from engine.catalog_tables import orders_schema
 from engine.check.compare import comparable_until, first_difference, settled_commands
 from engine.check.cutting import cut_catalog, first_row
+from engine.check.lookahead import _compared
 from engine.check.record import COMMANDS, Command, CommandRecorder, Response, RunLog
+from engine.check.runs import CheckError, Failure, Outcome
 from engine.config import LatencyConfig
 from engine.instruments import load_instrument
 from tests import market
@@ -183,12 +188,20 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
     depth["seq"][50:] += 3
     trades = groups([1] * 90, step_ns=9, kind=TRADE)
     minutes = bars(list(range(50)))
+    single = pa.table({name: trades[name] for name in ("ts_event_ns", "ts_recv_ns", "side")})
+    for name, values in (("order_id", trades["seq"]), ("action", np.full(90, 2, np.uint8))):
+        single = single.append_column(name, pa.array(values))
+    for name in ("px_ticks", "qty_lots"):
+        single = single.append_column(name, pa.array(trades[name]))
+    single = single.select(orders_schema().names).cast(orders_schema())
     whole = Catalog(tmp_path / "whole")
     with whole.writer(instrument, provenance="testnet", source=source()) as writer:
         writer.append("depth", depth)
         writer.append("trades", trades)
         writer.append_bars("1m", minutes)
+        writer.append_orders(single)
         writer.commit()
+    assert first_row(whole, PERP, "orders", 100) == (108, 107)
     starts = minutes.column("ts_start_ns").to_numpy()
     for cut_ns in (15, 11 * 10, 405, 411, 805, 2_000, int(starts[20]), int(starts[30]) + 1):
         cut = Catalog(tmp_path / f"cut-{cut_ns}")
@@ -200,10 +213,13 @@ def test_a_cut_catalog_is_the_one_of_that_time(tmp_path, monkeypatch):
             known = minutes.filter(starts + 60 * SECOND <= cut_ns)
             if known.num_rows:
                 writer.append_bars("1m", known)
+            writer.append_orders(single.filter(trades["ts_recv_ns"] < cut_ns))
             writer.commit()
         for kind in ("depth", "trades"):
             found, wanted = (np.concatenate(list(c.batches(PERP, kind))) for c in (cut, then))
             assert np.array_equal(found, wanted), (cut_ns, kind)
+        found, wanted = (pl.concat(c.order_batches(PERP)) for c in (cut, then))
+        assert found.equals(wanted)
         if known.num_rows:
             assert cut.bars(PERP, "1m").equals(then.bars(PERP, "1m"))
         for found, wanted in zip(cut.manifest(PERP).files, then.manifest(PERP).files, strict=True):
@@ -274,3 +290,20 @@ def test_commands_of_runs_that_began_at_different_times():
     assert (same.differing, same.first, same.last_ns, same.share) == (0, None, None, 0)
     last = settled_commands(base, later, 20)
     assert (last.differing, last.first.ours.order, last.first.theirs.order) == (2, 3, 2)
+
+
+def test_a_strategy_that_raises_on_cut_data_only_is_accused_where_that_tells_something():
+    base = Outcome({}, None, RunLog([submit(1, 1), submit(2, 2)], end_ns=9), [])
+
+    def compared(handler, *, end_ns=5, responses=()):
+        failure = Failure("StrategyError", f"Mine.{handler} raised ValueError: no", "")
+        log = RunLog([submit(1, 1), submit(2, 2)], list(responses), end_ns=end_ns)
+        return _compared(base, Outcome(None, failure, log, []), 6, 4)[1]
+
+    found = compared("on_bar")
+    assert (found["ts_ns"], found["handler"], found["all_data"]) == (5, "on_bar", "no error")
+    assert found["cut_data"] == "Mine.on_bar raised ValueError: no"
+    assert compared("on_stop") is None, "the end of the data is another one"
+    assert compared("on_bar", responses=[Response(4, 4)]) is None, "it was told something else"
+    with pytest.raises(CheckError, match="out of memory"):
+        _compared(base, Outcome(None, Failure("Ended", "out of memory", ""), RunLog(), []), 6, 4)

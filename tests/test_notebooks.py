@@ -21,8 +21,8 @@ def cells(path, kind):
     return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == kind]
 
 
-def test_both_are_there():
-    assert [path.stem for path in FILES] == ["consolidated_book", "pivots"]
+def test_all_are_there():
+    assert [path.stem for path in FILES] == ["consolidated_book", "pivots", "tear_sheet"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

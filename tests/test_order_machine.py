@@ -352,4 +352,4 @@ def test_a_difference_is_found() -> None:
 
 
 TestOrderMachine = OrderMachine.TestCase
-TestOrderMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOrderMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

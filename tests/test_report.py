@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engine import report_charts
 from engine.report import write_report
 from engine.report_charts import instrument_figure
 from engine.report_figures import thin_line
@@ -242,6 +243,20 @@ def test_orders_that_took_have_no_solid_line():
     (dotted,), _ = lives([{**taken, "ts_exchange_ns": 10**6}], [])
     assert dotted == [(0, 5), (1, 5)]
     assert lives([], [])[0] == []
+
+
+def test_orders_of_many_changes_are_thinned_as_well(monkeypatch):
+    monkeypatch.setattr(report_charts, "_PLACES_MAX", 100)
+    done = {"status": "filled", "ts_submit_ns": 0, "ts_exchange_ns": 80 * 10**6, "avg_px": 5.0}
+    orders = [{"order_id": n, **done} for n in range(50)]
+    places = [
+        {"order_id": n, "ts_event_ns": k * 10**6, "px": 5.0 + k}
+        for n in range(50)
+        for k in range(10)
+    ]
+    (dotted, solid), notes = lives(orders, places)
+    assert (len(dotted), len(solid)) == (2 * 10, 2 * 100)
+    assert any("Lines of 10 of 50 filled orders" in note for note in notes)
 
 
 def test_many_lives_are_thinned_and_the_report_says_so(tmp_path):

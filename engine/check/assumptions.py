@@ -10,6 +10,8 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from engine.backtest import BY_ORDERS
+from engine.catalog import Catalog
 from engine.config import ConfigError, FeesConfig, LatencyConfig
 from engine.latency import samples_of
 
@@ -147,6 +149,8 @@ def _exchanges(config: RunConfig) -> Iterator[Variant]:
         ]
     else:
         changes = [("queue risk_averse", "worse", place, {"queue": "risk_averse"})]
+    if _has_orders(config):
+        changes.append((f"queue {BY_ORDERS}", "other", place, {"queue": BY_ORDERS}))
     fills = "the result hinges on how orders are filled"
     for fill, kind in (("walk", "worse"), ("partial", "other"), ("no_partial", "other")):
         changes.append((f"fill {fill}", kind, fills, {"fill": fill}))
@@ -158,3 +162,11 @@ def _exchanges(config: RunConfig) -> Iterator[Variant]:
     changes.append((name, kind, early, {"causal_responses": causal}))
     for name, kind, hinge, values in changes:
         yield Variant(name, kind, hinge, replace(config, exchange=replace(own, **values)))
+
+
+def _has_orders(config: RunConfig) -> bool:
+    """Whether the catalog has the single orders of every instrument."""
+    catalog = Catalog(config.catalog)
+    return all(
+        catalog.has(name) and catalog.manifest(name).of_kind("orders") for name in config.instrument
+    )

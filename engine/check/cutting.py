@@ -52,13 +52,24 @@ def cut_catalog(catalog: Catalog, cut_ns: int, target: Path, links_to: Path) -> 
 def first_row(catalog: Catalog, instrument: str, kind: str, ts_ns: int) -> tuple[int, int] | None:
     """Receive time and venue time of the first row of a stream received at or after `ts_ns`.
 
-    A row without a venue time counts as of its receipt; None where there is no such row.
+    `kind` is any but candles. A row without a venue time counts as of its receipt; None where there
+    is no such row.
     """
+    import pyarrow.parquet as pq
+
     for entry in catalog.manifest(instrument).of_kind(kind):
-        if entry.ts_recv_last_ns >= ts_ns:
-            rows = next(catalog.file_batches(instrument, entry, start_ns=ts_ns))
-            recv_ns, event_ns = int(rows["ts_recv_ns"][0]), int(rows["ts_event_ns"][0])
-            return recv_ns, recv_ns if event_ns == TS_NONE else event_ns
+        if entry.ts_recv_last_ns < ts_ns:
+            continue
+        file = pq.ParquetFile(catalog.folder(instrument) / entry.path)
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(
+                group, columns=["ts_recv_ns", "ts_event_ns"], use_threads=False
+            )
+            times = table.column("ts_recv_ns").to_numpy()
+            at = int(np.searchsorted(times, ts_ns))
+            if at < len(times):
+                recv_ns, event_ns = int(times[at]), table.column("ts_event_ns")[at].as_py()
+                return recv_ns, recv_ns if event_ns == TS_NONE else event_ns
     return None
 
 

@@ -43,13 +43,11 @@ def sensitivity(session: Session) -> Report:
     report = Report("sensitivity", session.config.strategy.target)
     report.rows.append(_row("as it is", None, base, base))
     for variant, outcome in zip(chosen, outcomes, strict=True):
-        if outcome.failure is not None and outcome.failure.is_strategys:
+        if (failure := outcome.failure) is not None:
             row = {"assumption": variant.name, "kind": variant.kind}
-            report.rows.append({**row, "error": outcome.failure.message})
-            report.findings.append(
-                f"under another assumption ({variant.name}) the strategy raised:"
-                f" {outcome.failure.message}"
-            )
+            report.rows.append({**row, "error": failure.message})
+            told = report.findings if failure.is_strategys else report.notes
+            told.append(f"with {variant.name} there is no result: {failure.message}")
             continue
         summary = outcome.finished()
         report.rows.append(_row(variant.name, variant.kind, summary, base))
@@ -113,5 +111,5 @@ def _judge(
         report.findings.append(f"{said}; it makes {(before - after) / before:.0%} of the profit")
     elif before > 0 and after - before > share * before:
         report.notes.append(f"{said}; the run as it is does not count on that")
-    elif after > 0:
+    elif before <= 0 < after:
         report.notes.append(f"{said}; the run as it is makes no profit")

@@ -12,7 +12,7 @@ from engine.report_text import amount, number
 from engine.units import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from engine.check.settings import Report
 
@@ -80,31 +80,30 @@ def _sensitivity(table: Table, report: Report) -> None:
     table.add_column("is")
     for name in ("fills", "PnL", "change", "fees", "max drawdown", "Sharpe"):
         table.add_column(name, justify="right")
+    base = report.rows[0]
+    # The currencies in which the run as it is did something.
+    traded = [name for name in base["pnl"] if base["pnl"][name] or base["fees"][name]]
     for row in report.rows:
         about = [escape(row["assumption"]), row["kind"] or ""]
         if row["error"] is not None:
             table.add_row(*about, f"[red]{escape(row['error'])}[/red]")
             continue
-        change = "" if row["kind"] is None else _money(row, "change", signed=True)
+        change = "" if row["kind"] is None else _money(row, "change", traded, signed=True)
         table.add_row(
             *about,
             number(row["fills"]),
-            _money(row, "pnl", signed=True),
+            _money(row, "pnl", traded, signed=True),
             change,
-            _money(row, "fees"),
-            _money(row, "max_drawdown"),
-            ", ".join(number(row["sharpe"][name], digits=2) for name in _traded(row)) or "–",
+            _money(row, "fees", traded),
+            _money(row, "max_drawdown", traded),
+            ", ".join(number(row["sharpe"].get(name), digits=2) for name in traded),
         )
 
 
-def _traded(row: Mapping[str, Any]) -> list[str]:
-    """The currencies in which something happened."""
-    return [name for name in row["pnl"] if row["pnl"][name] or row["fees"][name]]
-
-
-def _money(row: Mapping[str, Any], figure: str, *, signed: bool = False) -> str:
-    values = {name: row[figure][name] for name in _traded(row)}
-    return amount(values, None, signed=signed)
+def _money(
+    row: Mapping[str, Any], figure: str, currencies: Sequence[str], *, signed: bool = False
+) -> str:
+    return amount({name: row[figure].get(name) for name in currencies}, None, signed=signed)
 
 
 _ROWS: Mapping[str, Callable[[Table, Any], None]] = {

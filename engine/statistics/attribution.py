@@ -6,7 +6,7 @@ event and q what was held before it:
 
 - spread: Σ V(m, fill) − V(px, fill) over the fills,
 - inventory: Σ V(m, q) − V(m of the event before, q) over fills and samples,
-- fees: what was paid, negative; liquidation fees among them,
+- fees: what was paid, negative; liquidation fees among them, less what an insurance covered,
 - funding: what was received, negative where it was paid,
 
 and the four add up to the profit, because V is linear in the quantity and the last mid is the mark.

@@ -37,9 +37,12 @@ class ReportingFigures:
 
 
 def common_currency(currencies: Iterable[str], known: Mapping[str, Contract]) -> str | None:
-    """The first of some currencies into which all others can be converted, if there is one."""
+    """One of some currencies into which all others can be converted, if there is one: the first
+    that is no instrument's base, such as USDT before BTC, else the first.
+    """
     held = list(currencies)
-    for target in held:
+    bases = {contract.base for contract in known.values()}
+    for target in sorted(held, key=lambda name: name in bases):
         if all(conversion_path(source, target, known) is not None for source in held):
             return target
     return None

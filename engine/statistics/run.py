@@ -157,8 +157,8 @@ def run_statistics(
     `placements`, which older runs do not have, nothing is known of queues.
 
     `initial` is the cash by currency at `start_ns` (a currency that is not there began with 0),
-    `every_ns` the time between equity samples. `reporting` names the one currency; None: the first
-    of the run's into which all others can be converted.
+    `every_ns` the time between equity samples. `reporting` names the one currency; None: one of the
+    run's into which all others can be converted.
     """
     equity = tables["equity"]
     instruments = distinct(equity, "instrument")
@@ -290,25 +290,39 @@ def _reporting(
 
 
 def _instrument_part(equity: pa.Table, fills: Fills, contract: Contract) -> _Part:
-    ts_ns, mid = ints(equity, "ts_ns"), floats(equity, "mid")
+    ts_ns, mid, mark = ints(equity, "ts_ns"), floats(equity, "mid"), floats(equity, "mark")
     held = floats(equity, "position")
-    spread, inventory = spread_and_inventory(contract, ts_ns, mid, held, fills)
-    fees = -floats(equity, "fees")
-    funding = np.nan_to_num(floats(equity, "funding"))
+    # Where positions are valued at the venue's mark price, that is what they earn by.
+    valued_at = np.where(np.isfinite(mark), mark, mid)
+    spread, inventory = spread_and_inventory(contract, ts_ns, valued_at, held, fills)
+    # Runs without derivatives do not have these columns.
+    funding, liquidation, insurance = (
+        np.nan_to_num(floats(equity, name)) for name in ("funding", "liquidation_fees", "insurance")
+    )
+    fees = insurance - floats(equity, "fees") - liquidation
     profit = floats(equity, "realized_pnl") + floats(equity, "unrealized_pnl") + fees + funding
+    before = held_before(fills, held)
+    if before != 0:
+        inventory += _brought_in(profit - (spread + inventory + fees + funding))
     series = Series(
         ts_ns=ts_ns,
         initial=0.0,
         equity=profit,
-        gross=np.abs(contract.value(mid, held)),
+        gross=np.abs(contract.value(valued_at, held)),
         spread=spread,
         inventory=inventory,
         fees=fees,
         funding=funding,
     )
-    positions = [(held_before(fills, held), fills.ts_recv_ns, fills.position)]
+    positions = [(before, fills.ts_recv_ns, fills.position)]
     currency = distinct(equity, "currency")[0]
     return _Part(currency, series, fills, round_trips(fills), positions)
+
+
+def _brought_in(rest: Floats) -> float:
+    """The profit that a position from before the run had at the first sample with a value."""
+    known_rest = rest[np.isfinite(rest)]
+    return float(known_rest[0]) if len(known_rest) else 0.0
 
 
 def _account_part(

@@ -153,11 +153,11 @@ impl Valuer {
             if px <= 0 {
                 return None;
             }
-            let top = qty.checked_mul(self.multiplier)?;
-            -div_round(top, px.checked_mul(self.divisor)?)
+            let top = multiply(qty, self.multiplier)?;
+            -div_round(top, multiply(px, self.divisor)?)
         } else {
-            let top = px.checked_mul(qty)?.checked_mul(self.multiplier)?;
-            div_round(top, self.divisor.checked_mul(half)?)
+            let top = multiply(multiply(px, qty)?, self.multiplier)?;
+            div_round(top, multiply(self.divisor, half)?)
         };
         (value.abs() <= VALUE_MAX).then_some(Money(value))
     }
@@ -165,6 +165,16 @@ impl Valuer {
     /// Whether values run against the price (inverse contracts).
     pub fn is_inverse(&self) -> bool {
         self.inverse
+    }
+}
+
+/// The product where it fits. What is small on both sides, as it nearly always is, takes one
+/// multiplication of the processor instead of a call.
+#[inline]
+fn multiply(left: i128, right: i128) -> Option<i128> {
+    match (i64::try_from(left), i64::try_from(right)) {
+        (Ok(left), Ok(right)) => Some(i128::from(left) * i128::from(right)),
+        _ => left.checked_mul(right),
     }
 }
 

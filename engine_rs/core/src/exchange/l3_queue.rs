@@ -93,11 +93,21 @@ pub(super) fn executed(order: &Order, row: &Event) -> i64 {
 }
 
 /// Our resting orders of one instrument among the venue's single orders.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct L3Queue {
     book: OrderBook,
     bids: Places,
     asks: Places,
+}
+
+impl Default for L3Queue {
+    fn default() -> Self {
+        Self {
+            book: OrderBook::without_changes(),
+            bids: Places::default(),
+            asks: Places::default(),
+        }
+    }
 }
 
 impl L3Queue {
@@ -148,7 +158,6 @@ impl L3Queue {
         } else {
             self.follow(row, reached);
         }
-        self.book.forget_changes();
     }
 
     /// A trade of `qty_lots` at a price against the resting orders of `side`; see [`Self::on_order`].

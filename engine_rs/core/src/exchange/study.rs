@@ -42,7 +42,7 @@ pub struct Execution {
 
 /// The executions of resting orders that rows of single orders show.
 pub fn executions(rows: &[Event]) -> Vec<Execution> {
-    let mut book = OrderBook::new();
+    let mut book = OrderBook::without_changes();
     let mut found = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let resting = book.order(row.seq).filter(|order| !order.is_in_flight);
@@ -57,7 +57,6 @@ pub fn executions(rows: &[Event]) -> Vec<Execution> {
             });
         }
         book.apply(row);
-        book.forget_changes();
     }
     found
 }

@@ -68,8 +68,10 @@ impl WaitingOrders {
         Some(match condition(side, trigger) {
             Condition::Above(px) => px_x2 >= px * 2,
             Condition::Below(px) => px_x2 <= px * 2,
-            Condition::Sleeping(px, _) if side == Side::Bid => px_x2 <= px * 2,
-            Condition::Sleeping(px, _) => px_x2 >= px * 2,
+            // Like a take-profit: a buy begins below, a sale above.
+            Condition::Sleeping(px, _) => {
+                px_x2 == px * 2 || (px_x2 > px * 2) == (side != Side::Bid)
+            }
             Condition::Following(..) => false,
         })
     }

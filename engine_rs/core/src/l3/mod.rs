@@ -73,6 +73,7 @@ pub struct OrderBook {
     deleted: RecentIds,
     /// Sizes of levels before the first change since [`Self::take_changes`], by (is ask, price).
     touched: HashMap<(bool, i64), i64, BuildHasherDefault<IdHasher>>,
+    tells_changes: bool,
     ticket: u64,
     counts: Counts,
 }
@@ -95,8 +96,17 @@ impl OrderBook {
             flights: Vec::new(),
             deleted: RecentIds::default(),
             touched: HashMap::default(),
+            tells_changes: true,
             ticket: 0,
             counts: Counts::default(),
+        }
+    }
+
+    /// An empty book for those who never ask for changes: [`Self::take_changes`] tells none.
+    pub fn without_changes() -> Self {
+        Self {
+            tells_changes: false,
+            ..Self::new()
         }
     }
 
@@ -122,6 +132,7 @@ impl OrderBook {
     /// Empties the book, which also forgets what was deleted; counts and tickets go on.
     pub fn clear(&mut self) {
         *self = Self {
+            tells_changes: self.tells_changes,
             ticket: self.ticket,
             counts: self.counts,
             ..Self::new()
@@ -338,11 +349,6 @@ impl OrderBook {
             .collect()
     }
 
-    /// As if [`Self::take_changes`] had been called, for those who do not ask for changes.
-    pub fn forget_changes(&mut self) {
-        self.touched.clear();
-    }
-
     /// The number of a place behind every order that rests now and before all that come.
     pub fn draw_ticket(&mut self) -> u64 {
         self.ticket += 1;
@@ -494,6 +500,9 @@ impl OrderBook {
     }
 
     fn touch(&mut self, side: Side, px_ticks: i64) {
+        if !self.tells_changes {
+            return;
+        }
         let qty_lots = self.qty_at(side, px_ticks);
         let key = (side == Side::Ask, px_ticks);
         self.touched.entry(key).or_insert(qty_lots);
