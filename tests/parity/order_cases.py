@@ -146,6 +146,14 @@ LIMIT = [
         because="time of expiry",
     ),
     Case(
+        "an order whose time has passed on arrival is rejected",
+        [buy(1, 1, 5, px=102, expire=1.05)],
+        {1: ("rejected", [])},
+        nautilus={1: ("filled", [(1.1, 102, 5, T)])},
+        because="time of expiry",
+        latency_ns=100_000_000,
+    ),
+    Case(
         "an iceberg whose price is passed fills whole",
         [buy(1, 1, 12, px=101, display_lots=2)],
         {1: ("filled", [(2, 101, 12, M)])},
