@@ -34,6 +34,7 @@ __all__ = ["RESTING", "never_reached", "path_cases", "resting_cases"]
 
 RESTING = (1, 10, 100, 1_000)
 MARGIN_TICKS = 10
+LOOKS = 30
 
 
 def never_reached(data: BenchData, plan: Quoting, count: int) -> tuple[tuple[int, int], ...]:
@@ -56,12 +57,16 @@ def resting_cases(
     names: Mapping[str, str],
     case: Callable[..., Any],
 ) -> list[Any]:
-    """The kernel with the quoting strategy of `plan`, and this many orders that rest besides.
+    """The kernel with this many resting orders, and hardly any strategy: over the time of `plan` it
+    looks at the book `LOOKS` times and quotes at every tenth look, so that there is something to
+    compare.
 
     `converted` is the peer's array of the rows, `names` its books and what to call them. `case`
     makes a `engine.bench.Case`.
     """
     orders = never_reached(data, plan, max(RESTING))
+    interval_ns = plan.looks * plan.interval_ns // LOOKS
+    plan = dataclasses.replace(plan, interval_ns=interval_ns, looks=LOOKS, looks_per_quote=10)
     return [
         _resting(
             data, dataclasses.replace(plan, resting=orders[:count]), setup, converted, names, case
@@ -109,7 +114,7 @@ def _resting(
         peers={label: _seconds(theirs, book) for book, label in names.items()},
         check=check,
         peer_rows=None if converted is None else len(converted),
-        note="quotes at 10 Hz as above" if names else None,
+        note=f"{LOOKS} looks and {plan.orders - count} quotes besides" if names else None,
     )
 
 

@@ -12,8 +12,16 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from engine import SEQ_NONE
 from engine.config import LatencyConfig
@@ -49,6 +57,8 @@ def other(side: Any) -> Any:
 
 class OrderMachine(RuleBasedStateMachine):
     """A market around 1,000 ticks and what its only trader asks for."""
+
+    plain_late_ns = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,7 +269,11 @@ class OrderMachine(RuleBasedStateMachine):
         depth = np.concatenate([*self.depth, end])
         trades = np.concatenate([*self.trades, message(TRADE, START, 0, [(0, 0, 0)])[:0]])
         plain = order_replay.run(
-            depth, trades, self.commands, order_entry_ns=self.entry_ns, fill=self.fill
+            depth,
+            trades,
+            self.commands,
+            order_entry_ns=self.entry_ns + self.plain_late_ns,
+            fill=self.fill,
         )
         ours = cobalt_orders.run_commands(
             depth,
@@ -322,6 +336,19 @@ def _told(fate: Any) -> tuple[Any, ...]:
     if fate.status == "filled":
         return fate.status, fate.fills
     return fate.status, fate.fills, fate.qty_lots, fate.px_ticks
+
+
+class LateMachine(OrderMachine):
+    """The plain exchange gets requests later than the kernel."""
+
+    plain_late_ns = 1
+
+
+def test_a_difference_is_found() -> None:
+    """The canary: the machine fails where the two do not agree."""
+    small = settings(max_examples=200, stateful_step_count=20, deadline=None, database=None)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(LateMachine, settings=small)
 
 
 TestOrderMachine = OrderMachine.TestCase

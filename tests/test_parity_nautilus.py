@@ -186,11 +186,17 @@ def test_another_latency_is_seen() -> None:
 
 
 def their_rules(
-    depth: Any, commands: list[Command], tick: str, rules: Rules | None = None
+    depth: Any,
+    commands: list[Command],
+    tick: str,
+    rules: Rules | None = None,
+    latency_ns: int = 0,
 ) -> dict[int, Expected]:
     """The plain exchange with NautilusTrader's rules, in its names."""
     exchange = NautilusExchange(tick, rules)
-    found = order_replay.run(depth, depth[:0], commands, exchange=exchange)
+    found = order_replay.run(
+        depth, depth[:0], commands, exchange=exchange, order_entry_ns=latency_ns
+    )
     return by_their_names(commands, all_told(found.fates))
 
 
@@ -205,10 +211,13 @@ STREAMS = {
 @needs_nautilus
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("stream", STREAMS)
-def test_nautilus_on_a_made_up_feed(seed: int, stream: str) -> None:
+# Beside the grid of the feed: where several messages share an instant, NautilusTrader handles
+# requests of that instant after the first.
+@pytest.mark.parametrize("latency_ns", [0, 2_500_001])
+def test_nautilus_on_a_made_up_feed(seed: int, stream: str, latency_ns: int) -> None:
     depth, _, commands = made_up(seed, STREAMS[stream])
-    theirs = run_nautilus(depth, commands, feed.INSTRUMENT)
-    assert theirs == their_rules(depth, commands, feed.INSTRUMENT.tick)
+    theirs = run_nautilus(depth, commands, feed.INSTRUMENT, latency_ns=latency_ns)
+    assert theirs == their_rules(depth, commands, feed.INSTRUMENT.tick, latency_ns=latency_ns)
 
 
 @pytest.mark.parametrize("rule", [each.name for each in dataclasses.fields(Rules)])

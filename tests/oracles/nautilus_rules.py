@@ -16,7 +16,7 @@ from tests.oracles.orders import Exchange
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.peers.order_types import Modify
+    from engine.peers.order_types import Modify, New
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Rules:
     level at the trigger price where its limit is beyond it, one that rests is filled at the level
     between trigger and limit, and one whose limit the market passed together with its trigger rests
     as a maker. `expires_late`: good-till-date orders expire with the first message at or after
-    their time, once it has been matched. `refuses`: a modification of a post-only order that would
-    take is refused and the order lives. `strands`: an exit of a bracket that would trigger when the
-    entry fills is rejected, and the other exit with it; of two orders of which one cancels the
-    other, one that is rejected leaves the other alone.
+    their time, once it has been matched, also those whose time has passed on arrival. `refuses`: a
+    modification of a post-only order that would take is refused and the order lives. `strands`: an
+    exit of a bracket that would trigger when the entry fills is rejected, and the other exit with
+    it; of two orders of which one cancels the other, one that is rejected leaves the other alone.
     """
 
     forgets: bool = True
@@ -104,6 +104,9 @@ class NautilusExchange(Exchange):
         return None if self.rules.expires_late else super().next_expiry_ns()
 
     # The life of an order
+
+    def _comes_too_late(self, new: New) -> bool:
+        return not self.rules.expires_late and super()._comes_too_late(new)
 
     def _modify(self, order: Order, change: Modify) -> None:
         px = order.px if change.px_ticks is None else change.px_ticks

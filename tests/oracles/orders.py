@@ -192,7 +192,7 @@ class Exchange:
             if links.over:
                 self._end(order, "canceled", "LIST_ENDED")
                 return
-        if new.expire_ns is not None and new.expire_ns <= self._ts_ns:
+        if self._comes_too_late(new):
             self._end(order, "rejected", "TIME_EXPIRED")
         elif order.is_exit:
             self._hold(order)
@@ -203,6 +203,9 @@ class Exchange:
             self._end(order, "rejected", "WOULD_TRIGGER")
         else:
             self._wait(order)
+
+    def _comes_too_late(self, new: New) -> bool:
+        return new.expire_ns is not None and new.expire_ns <= self._ts_ns
 
     def _modify(self, order: Order, change: Modify) -> None:
         px = order.px if change.px_ticks is None else change.px_ticks

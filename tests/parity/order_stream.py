@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.peers.order_types import Bracket, Cancel, Modify, New, Oco
-from engine.peers.orders import tops
+from engine.peers.streams import tops
 
 if TYPE_CHECKING:
     import numpy as np
