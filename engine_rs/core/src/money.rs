@@ -24,6 +24,8 @@ pub struct Money(pub i128);
 impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// The largest amount that anything is valued at: 1e16 units of the currency.
+    pub const MAX: Self = Self(VALUE_MAX);
 
     /// An amount from decimal text of at most 12 places, within 1e16 units of the currency.
     pub fn parse(text: &str) -> Result<Self> {
@@ -94,10 +96,36 @@ impl Px {
         i64::try_from(div_round(top, bottom)).ok().map(Self)
     }
 
+    /// The price as a number of half ticks, rounded to the nearest; `None` beyond 64 bits.
+    pub fn half_ticks(self, tick: Step) -> Option<i64> {
+        let (mantissa, places) = tick.parts();
+        let top = i128::from(self.0)
+            .checked_mul(10i128.checked_pow(places)?)?
+            .checked_mul(2)?;
+        let bottom = i128::from(mantissa).checked_mul(RATE_UNITS)?;
+        i64::try_from(div_round(top, bottom)).ok()
+    }
+
+    /// The price as a number of ticks, rounded up or down; `None` beyond 64 bits.
+    pub fn ticks(self, tick: Step, up: bool) -> Option<i64> {
+        let (mantissa, places) = tick.parts();
+        let top = i128::from(self.0).checked_mul(10i128.checked_pow(places)?)?;
+        let bottom = i128::from(mantissa).checked_mul(RATE_UNITS)?;
+        let down = top.div_euclid(bottom);
+        let is_between = up && top.rem_euclid(bottom) != 0;
+        i64::try_from(down + i128::from(is_between)).ok()
+    }
+
     /// The price as a float, for the edges only.
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / 1e8
+    }
+}
+
+impl std::fmt::Display for Px {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_decimal(f, i128::from(self.0), RATE_PLACES)
     }
 }
 

@@ -25,13 +25,16 @@
 //! it is answered no earlier than the arrival. Where no message comes, a request is handled one
 //! second of our clock after its own time. Paper trading can do exactly this.
 
+mod equity;
 mod feed;
+mod funds;
 mod market;
 mod markouts;
 mod orders;
 mod queues;
 mod records;
 mod risk;
+mod settle;
 mod state;
 mod venue;
 
@@ -41,6 +44,7 @@ pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Placement, Records, RunHash};
 pub use risk::{RiskEvent, RiskSettings};
+pub use settle::{Funding, Liquidation, MarkSource};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
 
@@ -51,13 +55,14 @@ use crate::cob::Absence;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
-use crate::exchange::Rules;
+use crate::exchange::SelfTrade;
 use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
-use crate::money::Money;
+use crate::ledger::Ledger;
+use crate::margin::Mode;
+use crate::money::{Money, Px, Rate};
 use crate::order::{Order, Report};
 use crate::pivots::Pivot;
-use crate::portfolio::Wallet;
 use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
 use markouts::Markouts;
@@ -75,8 +80,14 @@ pub struct MarketSettings {
     pub queue: Box<dyn QueueModel>,
     /// How much of an order is filled.
     pub fill: Box<dyn FillModel>,
-    /// Further rules of the venue.
-    pub rules: Rules,
+    /// What happens where our order would trade with another of ours.
+    pub self_trade: SelfTrade,
+    /// Leverage of its positions, where margin is asked for.
+    pub leverage: u32,
+    /// What the venue takes for its mark price.
+    pub mark: MarkSource,
+    /// What is held of it at the start: signed lots and the entry price.
+    pub position: Option<(i64, Px)>,
 }
 
 /// What a run consists of, apart from its data and its strategy.
@@ -87,6 +98,8 @@ pub struct Settings {
     pub fees: Box<dyn FeeModel>,
     /// Whether answers wait for the market data that explains them; see the module header.
     pub causal_responses: bool,
+    /// How positions of derivatives are backed.
+    pub margin: Mode,
     /// Limits, and how often the account is held against them.
     pub risk: RiskSettings,
     /// Cash at the start, by currency.
@@ -129,6 +142,10 @@ pub enum Step {
     Fill(Fill),
     /// A position is being closed by its stop-loss, or trading has ended.
     Risk(RiskEvent),
+    /// Funding was paid or received.
+    Funding(Funding),
+    /// The venue has closed a position; orders and fills of it were told before.
+    Liquidation(Liquidation),
     /// A timer of the strategy is due.
     Timer(u64),
     /// The row budget is used up; call again.
@@ -162,7 +179,10 @@ pub struct Kernel {
     pub markets: Vec<Market>,
     cobs: Vec<ShownCob>,
     streams: Vec<Stream>,
-    wallets: Vec<Wallet>,
+    /// Wallets and positions as the strategy knows them.
+    ledger: Ledger,
+    /// The same at the venue.
+    venue: Ledger,
     fees: Box<dyn FeeModel>,
     causal_responses: bool,
     orders: BTreeMap<u64, Order>,
@@ -185,6 +205,9 @@ pub struct Kernel {
     rows_read: u64,
     equity_every_ns: i64,
     begin_ns: Option<i64>,
+    /// Whether there is a stream of depth or trades: marks and fundings alone begin a run only
+    /// where there is nothing else.
+    has_events: bool,
     start_ns: i64,
     now_ns: i64,
     event_ns: i64,
@@ -222,33 +245,31 @@ impl Kernel {
             let found = settings.equity_every_ns;
             return Err(Error::invalid("run.equity_every", "a positive time", found));
         }
-        let mut wallets: Vec<Wallet> = settings
-            .cash
-            .into_iter()
-            .map(|(name, cash)| Wallet::new(name, cash))
-            .collect();
-        let mut markets = Vec::new();
-        for market in settings.markets {
-            let settles = market.instrument.settlement();
-            let known = wallets.iter().position(|wallet| wallet.currency == settles);
-            let currency = known.unwrap_or_else(|| {
-                wallets.push(Wallet::new(settles.to_owned(), Money::ZERO));
-                wallets.len() - 1
-            });
-            markets.push(Market::new(market, currency)?);
+        let terms = settings.markets.iter().map(|m| (&m.instrument, m.leverage));
+        let mut ledger = Ledger::new(settings.margin, terms, settings.cash)?;
+        for (index, market) in settings.markets.iter().enumerate() {
+            if let Some((lots, entry)) = market.position.filter(|(lots, _)| *lots != 0) {
+                ledger.open(index, lots, entry)?;
+            }
         }
+        let markets: Vec<Market> = settings
+            .markets
+            .into_iter()
+            .map(|market| Market::new(market, settings.margin))
+            .collect::<Result<_>>()?;
         u16::try_from(markets.len())
             .map_err(|_| Error::invalid("instruments", "at most 65535", markets.len()))?;
         let instruments = markets.iter().map(|market| &market.instrument);
         let risk = RiskEngine::new(instruments, settings.risk.limits.clone())?;
-        let desk = RiskDesk::new(&settings.risk, &markets, &wallets)?;
+        let desk = RiskDesk::new(&settings.risk, &markets, &ledger)?;
         let mut hash = RunHash::default();
         hash.settings(&settings.fingerprint);
         Ok(Self {
             markets,
             cobs: Vec::new(),
             streams: Vec::new(),
-            wallets,
+            venue: ledger.clone(),
+            ledger,
             fees: settings.fees,
             causal_responses: settings.causal_responses,
             orders: BTreeMap::new(),
@@ -269,6 +290,7 @@ impl Kernel {
             rows_read: 0,
             equity_every_ns: settings.equity_every_ns,
             begin_ns: settings.begin_ns,
+            has_events: false,
             start_ns: 0,
             now_ns: 0,
             event_ns: 0,
@@ -290,6 +312,8 @@ impl Kernel {
                 "a running kernel",
             ));
         }
+        self.markets[market].has_depth |= kind == StreamKind::Depth;
+        self.has_events |= matches!(kind, StreamKind::Depth | StreamKind::Trades);
         let stream = Stream::new(market, kind);
         // Where the exchange runs by what is received, it receives its orders like the rest.
         let exchange_alone = kind == StreamKind::Orders && !self.causal_responses;
@@ -357,36 +381,6 @@ impl Kernel {
         self.hash.hex()
     }
 
-    /// Name and equity of each currency; `None` where a position in it cannot be valued yet.
-    pub fn equity(&mut self) -> Vec<(String, Option<Money>)> {
-        // Unrealized profit on top of the wallets.
-        let mut totals: Vec<Option<Money>> = self
-            .wallets
-            .iter()
-            .map(|wallet| Some(wallet.balance))
-            .collect();
-        for market in &mut self.markets {
-            let mark = market.mark_px_x2();
-            let total = &mut totals[market.currency];
-            *total = total.and_then(|sum| Some(sum + market.account.unrealized(mark)?));
-        }
-        self.wallets
-            .iter()
-            .map(|wallet| wallet.currency.clone())
-            .zip(totals)
-            .collect()
-    }
-
-    /// The balances by currency.
-    pub fn wallets(&self) -> &[Wallet] {
-        &self.wallets
-    }
-
-    /// Name of a currency by its index.
-    pub fn currency(&self, index: usize) -> &str {
-        &self.wallets[index].currency
-    }
-
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
     pub fn set_timer(&mut self, at_ns: i64, every_ns: Option<i64>) -> Result<u64> {
         if let Some(every) = every_ns.filter(|every| *every <= 0) {
@@ -436,17 +430,17 @@ impl Kernel {
                 Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
-                Due::Answer(market) => self.on_answer(market, time)?,
+                Due::Answer(market) => self.on_notice(market, time)?,
                 Due::Expiry(market) => {
                     self.pass_unseen(time);
-                    self.on_expiry(market);
+                    self.on_expiry(market)?;
                 }
                 Due::Request(market) => {
                     self.pass_unseen(time);
-                    self.on_request(market);
+                    self.on_request(market)?;
                 }
                 Due::Timer => self.on_timer(time),
-                Due::Nothing => self.end(),
+                Due::Nothing => self.end()?,
             }
         }
     }
@@ -488,7 +482,11 @@ impl Kernel {
     fn begins_at(&self, stream: usize, time: i64) -> bool {
         self.phase == Phase::WarmingUp
             && self.begin_ns.is_none_or(|begin| time >= begin)
-            && self.streams[stream].kind != StreamKind::Orders
+            && match self.streams[stream].kind {
+                StreamKind::Depth | StreamKind::Trades => true,
+                StreamKind::Orders => false,
+                StreamKind::Marks | StreamKind::Funding => !self.has_events,
+            }
     }
 
     fn begin(&mut self, time: i64) {
@@ -502,30 +500,6 @@ impl Kernel {
             .add(next_on_grid(time, every), Some(every), TimerUse::Equity);
         self.begin_risk();
         self.steps.push_back(Step::Start);
-    }
-
-    fn end(&mut self) {
-        let began = self.phase == Phase::Running;
-        self.phase = Phase::Ended;
-        if !began {
-            self.counts = Counts::default();
-            self.steps.clear();
-            return;
-        }
-        self.sample_equity(self.now_ns);
-        let until_ns = self.now_ns + 1;
-        look(
-            &mut self.markouts,
-            &self.markets,
-            until_ns,
-            &mut self.records,
-        );
-        self.markouts.finish(&mut self.records.fills);
-        let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
-        for order in &open {
-            self.hash.order(self.now_ns, order);
-        }
-        self.records.orders.extend(open);
     }
 
     /// A message of a stream reaches the strategy.
@@ -567,6 +541,13 @@ impl Kernel {
                     );
                 }
             }
+            StreamKind::Marks => {
+                self.markets[stream.instrument].mark = rows.last().map(|row| Px(row.px_ticks));
+            }
+            StreamKind::Funding => {
+                let rate = rows.last().map(|row| Rate(row.qty_lots));
+                self.markets[stream.instrument].funding_rate = rate;
+            }
             StreamKind::Orders => {}
         }
         self.streams[index].advance_local()
@@ -589,16 +570,6 @@ impl Kernel {
             Some((_, TimerUse::Risk)) => self.watch_risk(),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
-        }
-    }
-
-    fn sample_equity(&mut self, ts_ns: i64) {
-        let equity: Vec<Option<Money>> = self.equity().into_iter().map(|(_, sum)| sum).collect();
-        for (index, market) in (0u16..).zip(&mut self.markets) {
-            let mut row = market.sample(ts_ns, index);
-            row.equity = equity[market.currency];
-            self.hash.equity(&row);
-            self.records.equity.push(row);
         }
     }
 }

@@ -10,7 +10,10 @@
 //! amount), "Liquidation Protocols" (the margin ratio reaches 100 %), "How to Calculate Liquidation
 //! Price of USDⓈ-M Futures Contracts" and the same of COIN-M.
 
+mod credit;
 mod liquidation_px;
+
+pub use credit::{Demand, Room, Terms};
 
 use crate::error::{Error, Result};
 use crate::money::{Money, Px, RATE_UNITS, Rate, Valuer};
@@ -77,11 +80,13 @@ impl Brackets {
         self.0.iter().find(|bracket| notional <= bracket.cap)
     }
 
-    /// Margin needed to open a position of this notional: notional ÷ leverage, rounded up, the
-    /// leverage no larger than the bracket allows. `None` beyond the last cap.
-    pub fn initial(&self, notional: Money, leverage: u32) -> Option<Money> {
-        let leverage = i128::from(leverage.min(self.of(notional)?.leverage_max));
-        Some(Money((notional.0 + leverage - 1) / leverage))
+    /// Margin of a position of this notional: notional ÷ leverage, rounded up, the leverage no
+    /// larger than the bracket allows; beyond the last cap the last bracket counts on.
+    pub fn initial(&self, notional: Money, leverage: u32) -> Money {
+        let bracket = self.of(notional).or(self.0.last());
+        let leverage = bracket.map_or(leverage, |known| leverage.min(known.leverage_max));
+        let leverage = i128::from(leverage.max(1));
+        Money((notional.0 + leverage - 1) / leverage)
     }
 
     /// Margin needed to keep a position of this notional: notional × rate − amount. Beyond the last
@@ -130,6 +135,33 @@ fn check(before: Option<&Bracket>, bracket: &Bracket) -> Result<()> {
         return wrong(bracket.amount.to_string(), &what);
     }
     Ok(())
+}
+
+/// How positions of derivatives are backed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all: nothing is needed, and nothing is liquidated.
+    #[default]
+    None,
+    /// By everything that the account has in their currency.
+    Cross,
+    /// Each by what was set aside for it when it was opened.
+    Isolated,
+}
+
+impl Mode {
+    /// The mode with this configuration name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "cross" => Ok(Self::Cross),
+            "isolated" => Ok(Self::Isolated),
+            found => {
+                let found = format!("{found:?}");
+                Err(Error::invalid("margin", "none, cross or isolated", found))
+            }
+        }
+    }
 }
 
 /// A position as the margin rules see it.

@@ -166,15 +166,16 @@ fn margins_by_bracket() {
     ] {
         let notional = money(notional);
         assert_eq!(brackets.maintenance(notional), money(maintenance));
-        assert_eq!(brackets.initial(notional, 20), Some(money(initial_20)));
-        assert_eq!(brackets.initial(notional, 125), Some(money(initial_125)));
+        assert_eq!(brackets.initial(notional, 20), money(initial_20));
+        assert_eq!(brackets.initial(notional, 125), money(initial_125));
     }
     // Beyond the table nothing is opened; what is held there is kept by the last rule.
     let beyond = money("300000000");
-    assert_eq!(brackets.initial(beyond, 1), None);
+    assert_eq!(brackets.of(beyond), None);
+    assert_eq!(brackets.initial(beyond, 1), beyond);
     assert_eq!(brackets.maintenance(beyond), money("12018550"));
     // Rounded up, so that margin never falls short.
-    assert_eq!(brackets.initial(Money(100), 3), Some(Money(34)));
+    assert_eq!(brackets.initial(Money(100), 3), Money(34));
     assert_eq!(Brackets::default().maintenance(beyond), Money::ZERO);
 }
 
