@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import engine
 from engine import _core
+from engine.account import build_account, configured_funding, rate_kinds
 from engine.config import (
+    AccountConfig,
     CobConfig,
     ConfigError,
     ExchangeConfig,
@@ -65,12 +67,12 @@ class BacktestError(RuntimeError):
 class Backtest:
     """One strategy over streams of events.
 
-    `feeds` maps (instrument id, `depth` or `trades`, and `orders` for `exchange.queue=l3_fifo`) to
-    an iterable of arrays of `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups;
-    arrays are read where they lie and made read-only. The strategy begins with the first row
+    `feeds` maps (instrument id, `depth` or `trades`, `marks` or `funding` of derivatives, and
+    `orders` for `exchange.queue=l3_fifo`) to an iterable of arrays of `engine.EVENT_DTYPE`: rows in
+    order of arrival, whole message groups; arrays are read where they lie and made read-only. The strategy begins with the first row
     received at or after `begin_ns`; rows before it only build the books. `latency`, `exchange`,
-    `fees` and `risk` are those of `engine.config`, by default those of a run without further
-    settings; `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by
+    `fees`, `account` and `risk` are those of `engine.config`, by default those of a run without
+    further settings; fundings are those of the feeds, whatever `account.funding` says; `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by
     currency; `cob` defines the consolidated books. A `recorder` writes down every command.
     """
 
@@ -83,6 +85,7 @@ class Backtest:
         latency: LatencyConfig | None = None,
         exchange: ExchangeConfig | None = None,
         fees: FeesConfig | None = None,
+        account: AccountConfig | None = None,
         risk: RiskConfig | None = None,
         latency_samples: Samples | None = None,
         cash: Mapping[str, str] | None = None,
@@ -97,6 +100,7 @@ class Backtest:
         latency = LatencyConfig() if latency is None else latency
         exchange = ExchangeConfig() if exchange is None else exchange
         fees = FeesConfig() if fees is None else fees
+        account = AccountConfig() if account is None else account
         risk = RiskConfig() if risk is None else risk
         instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
@@ -116,6 +120,7 @@ class Backtest:
             "latency": {**dataclasses.asdict(latency), "samples": samples_sha256(samples)},
             "exchange": dataclasses.asdict(exchange),
             "fees": dataclasses.asdict(fees),
+            "account": dataclasses.asdict(account),
             "risk": dataclasses.asdict(risk),
             "cash": cash,
             "cob": dataclasses.asdict(cob),
@@ -130,6 +135,9 @@ class Backtest:
             latency_target=load_target(latency.target, "latency.target"),
             fees=fees,
             fees_target=load_target(fees.target, "fees.target"),
+            account=build_account(
+                account, instruments, [(name, "marks") in feeds for name in self._ids]
+            ),
             risk=build_limits(risk, instruments),
             seed=seed,
             cash=list(cash.items()),
@@ -206,6 +214,7 @@ def run_backtest(
                 latency=config.latency,
                 exchange=config.exchange,
                 fees=config.fees,
+                account=config.account,
                 risk=config.risk,
                 cash=config.run.cash,
                 equity_every=config.run.equity_every,
@@ -310,20 +319,43 @@ class _Feeds:
         self.kinds = stream_kinds(config.exchange)
         if "orders" in self.kinds:
             _check_orders(self.catalog, self.ids, config.catalog)
+        self._range = (start_ns, end_ns)
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
-        for instrument in self.ids:
-            for kind in self.kinds:
-                rows = config.data.batch_rows
-                if kind == "orders":
-                    batches = self.catalog.order_events(instrument, end_ns=end_ns, batch_rows=rows)
-                else:
-                    batches = self.catalog.batches(
-                        instrument, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows
-                    )
+        for instrument in instruments:
+            for kind, batches in self._sources(instrument, config):
                 reader = ReadAhead(_counted(batches, progress), depth=READ_AHEAD)
                 self._readers.append(reader)
-                self.streams[instrument, kind] = reader
+                self.streams[instrument.id, kind] = reader
+
+    def _sources(
+        self, instrument: Instrument, config: RunConfig
+    ) -> Iterator[tuple[str, Iterable[Events]]]:
+        """The streams of an instrument that there is data of, by kind."""
+        catalog, name = self.catalog, instrument.id
+        start_ns, end_ns = self._range
+        rows = config.data.batch_rows
+        manifest = catalog.manifest(name)
+        rates = rate_kinds(config.account, instrument)
+        for kind in (*self.kinds, *rates):
+            if kind == "orders":
+                yield kind, catalog.order_events(name, end_ns=end_ns, batch_rows=rows)
+            elif manifest.of_kind(kind):
+                batches = catalog.batches(
+                    name, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows
+                )
+                yield kind, batches
+            elif rates.get(kind):
+                raise BacktestError(_missing_rates(kind, name, config.catalog))
+        if config.account.funding == "configured" and instrument.kind != "spot":
+            first, last = _covered(manifest, start_ns, end_ns)
+            yield "funding", configured_funding(config.account, first, last)
+
+    @property
+    def kinds_read(self) -> list[str]:
+        """The kinds of data of the catalog that the run reads."""
+        held = {kind for kind in ("marks", "funding") if any(k == kind for _, k in self.streams)}
+        return sorted({*self.kinds, *held})
 
     def __enter__(self) -> Self:
         return self
@@ -353,13 +385,31 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
             )
     manifests = [catalog.manifest(instrument) for instrument in ids]
     for manifest in manifests:
-        if not manifest.event_files:
+        if not (manifest.event_files or manifest.of_kind("marks") or manifest.of_kind("funding")):
             raise BacktestError(
                 f"catalog {root}: expected depth or trades of {manifest.instrument},"
                 f" found only {_held(manifest)}; a run needs events"
             )
     found = {manifest.provenance for manifest in manifests}
     return found.pop() if len(found) == 1 else "mixed"
+
+
+def _missing_rates(kind: str, instrument: str, root: str) -> str:
+    what = {"marks": "mark prices", "funding": "funding rates"}[kind]
+    key = {"marks": "mark", "funding": "funding"}[kind]
+    return (
+        f"account.{key}=recorded: catalog {root} has no {what} of {instrument}; import them with"
+        f" `cobalt import format=funding path=... instrument={instrument} catalog={root}` or choose"
+        f" another account.{key}"
+    )
+
+
+def _covered(manifest: Manifest, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+    """First and last time of a run over the events of an instrument, inclusive."""
+    files = manifest.event_files
+    first = min(entry.ts_recv_first_ns for entry in files)
+    last = max(entry.ts_recv_last_ns for entry in files)
+    return max(first, start_ns or first), min(last, last if end_ns is None else end_ns - 1)
 
 
 def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:
@@ -375,7 +425,7 @@ def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:
 
 
 def _held(manifest: Manifest) -> str:
-    """What a catalog has of an instrument without events."""
+    """What a catalog has of an instrument without events or rates."""
     candles = [f"candles of {', '.join(manifest.intervals)}"] if manifest.intervals else []
     orders = ["single orders"] if manifest.of_kind("orders") else []
     return " and ".join([*candles, *orders]) or "an empty manifest"
@@ -478,9 +528,12 @@ def _summary(
         "risk": _risk(backtest.kernel.killed),
         "requests_too_late": counts["requests_too_late"],
         "fills": counts["fills"],
+        "fundings": counts["fundings"],
+        "liquidations": counts["liquidations"],
         "currency": only,
         "pnl": None if one is None else one.pnl,
         "fees": None if only is None else statistics.fees.get(only, 0.0),
+        "funding": None if only is None else statistics.charged(only, "funding"),
         "max_drawdown": None if one is None else one.max_drawdown,
         "sharpe": None if one is None else one.sharpe,
         "by_currency": {
@@ -489,16 +542,19 @@ def _summary(
                 "equity": equity.last,
                 "pnl": equity.pnl,
                 "fees": statistics.fees.get(name, 0.0),
+                "funding": statistics.charged(name, "funding"),
+                "liquidation_fees": statistics.charged(name, "liquidation_fees"),
+                "insurance": statistics.charged(name, "insurance"),
                 "max_drawdown": equity.max_drawdown,
                 "sharpe": equity.sharpe,
             }
             for name, equity in currencies.items()
         },
         "books": books,
-        "warnings": _warnings(books, backtest.kernel.killed),
+        "warnings": _warnings(feeds, books, backtest.kernel),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
-        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds),
+        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds_read),
         "result_sha256": backtest.kernel.result_sha256,
         "versions": {
             "cobalt": engine.__version__,
@@ -525,15 +581,20 @@ def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
 
 
 def _warnings(
-    books: Mapping[str, Mapping[str, int]], killed: tuple[str, str, int] | None
+    feeds: _Feeds, books: Mapping[str, Mapping[str, int]], kernel: _core.Kernel
 ) -> list[str]:
     """What a reader of the results should know about what is behind them, in sentences."""
     found = []
-    if killed is not None:
-        cause, reason, ts_ns = killed
+    if kernel.killed is not None:
+        cause, reason, ts_ns = kernel.killed
         found.append(f"trading ended at {utc_text(ts_ns)} ({cause}): {reason}")
+    liquidations = kernel.counts()["liquidations"]
+    if liquidations:
+        positions = "a position" if liquidations == 1 else f"{liquidations:,} positions"
+        found.append(f"the venue liquidated {positions}")
     for name, counts in books.items():
-        if counts["applied"] == 0:
+        has_depth = (name, "depth") in feeds.streams
+        if counts["applied"] == 0 and has_depth:
             found.append(f"{name}: no depth snapshot, so its book was never shown or traded on")
         for kind, what in (("gaps", "gaps in the sequence"), ("crossed", "crossed books")):
             if counts[kind]:

@@ -11,10 +11,8 @@ import pytest
 
 from engine import _core
 from engine.config import ExchangeConfig, GroupRiskConfig, LatencyConfig, RiskConfig, key_paths
-from engine.risk import build_limits
 from tests import market
 from tests.market import ASK, BID, DELTA, LINEAR, SECOND, SNAPSHOT, START
-from tests.oracles.risk import Order
 from tests.risk_runs import ID, MS, OTHER, TWO, group, limits, modify, quotes, run
 
 DOCS = Path(__file__).parent.parent / "docs" / "risk.md"
@@ -186,13 +184,6 @@ def test_every_code_is_told(code):
     told = [line for line in strategy.told if line.endswith(f" {code}")]
     # What is given in the end is answered in the tables only.
     assert len(told) == (code != "RUN_ENDED")
-
-
-def test_funds_are_told_by_whoever_knows_them():
-    risk = _core.RiskEngine([LINEAR], build_limits(RiskConfig(), [LINEAR]))
-    order = Order(0, buy=True, px_ticks=999, qty_lots=100)
-    assert risk.check(order, 0, (5, 5)) is None
-    assert risk.check(order, 0, (5, 6)) == "RISK_FUNDS"
 
 
 def rows_of(heading):

@@ -270,7 +270,7 @@ impl Ledger {
         let Entry { terms, account, .. } = &self.entries[instrument];
         let position = account.position();
         let demand = quotes.demand(instrument);
-        let value = (position.entry_value + self.unrealized(instrument, quotes)).abs();
+        let value = self.held(instrument).value(quotes.mark(instrument)).abs();
         let needed = terms
             .needed(value, position.qty_lots > 0, &demand)
             .unwrap_or(Money::MAX);
@@ -282,53 +282,55 @@ impl Ledger {
     }
 
     fn unrealized(&self, instrument: usize, quotes: &impl Quotes) -> Money {
-        let account = self.account(instrument);
-        quotes
-            .mark(instrument)
-            .and_then(|mark| account.unrealized_at(mark))
-            .unwrap_or_default()
+        let held = self.held(instrument);
+        held.value(quotes.mark(instrument)) - held.entry_value
     }
 
     /// What backs the position of an instrument, its own profit left out.
     pub fn backing(&self, instrument: usize, quotes: &impl Quotes) -> Money {
-        if self.mode == Mode::Isolated {
-            return self.account(instrument).position().margin;
-        }
-        let currency = self.currency(instrument);
-        let mut backing = self.wallets[currency].balance;
-        for (index, entry) in self.entries.iter().enumerate() {
-            if entry.currency == currency && entry.terms.is_spot() {
-                backing -= entry.account.position().entry_value;
-            } else if entry.currency == currency && index != instrument {
-                backing += self.unrealized(index, quotes);
-            }
-        }
-        backing
+        self.solvency(instrument, quotes).balance - self.unrealized(instrument, quotes)
     }
 
     /// What stands against the maintenance margin of an instrument's position, and under cross
     /// margin of all others in its currency.
     pub fn solvency(&self, instrument: usize, quotes: &impl Quotes) -> Solvency {
-        let mut solvency = Solvency::of_wallet(self.backing(instrument, quotes));
+        if self.mode == Mode::Isolated {
+            let margin = self.account(instrument).position().margin;
+            return Solvency::of_wallet(margin)
+                .with(&self.held(instrument), quotes.mark(instrument));
+        }
         let currency = self.currency(instrument);
-        solvency.balance += self.unrealized(instrument, quotes);
+        let mut solvency = Solvency::of_wallet(self.wallets[currency].balance);
         for (index, entry) in self.entries.iter().enumerate() {
-            let counts = index == instrument || self.mode == Mode::Cross;
-            if counts && entry.currency == currency {
-                solvency.maintenance += self.maintenance(index, quotes);
+            if entry.currency != currency {
+                continue;
+            }
+            if entry.terms.is_spot() {
+                solvency.balance -= entry.account.position().entry_value;
+            } else {
+                solvency = solvency.with(&self.held(index), quotes.mark(index));
             }
         }
         solvency
     }
 
+    /// The mark price at which an instrument's position is liquidated, the marks of all others
+    /// staying where they are; `None` where no price does that.
+    pub fn liquidation_px(&self, instrument: usize, quotes: &impl Quotes) -> Option<Money> {
+        if self.mode == Mode::None {
+            return None;
+        }
+        let others =
+            self.solvency(instrument, quotes).maintenance - self.maintenance(instrument, quotes);
+        let wallet = self.backing(instrument, quotes) - others;
+        self.held(instrument).liquidation_px(wallet)
+    }
+
     /// Maintenance margin of an instrument's position at its mark.
     pub fn maintenance(&self, instrument: usize, quotes: &impl Quotes) -> Money {
-        let Entry { terms, account, .. } = &self.entries[instrument];
-        if terms.is_spot() || account.position().qty_lots == 0 {
-            return Money::ZERO;
-        }
-        let value = account.position().entry_value + self.unrealized(instrument, quotes);
-        terms.brackets().maintenance(value.abs())
+        let held = self.held(instrument);
+        held.brackets
+            .maintenance(held.value(quotes.mark(instrument)).abs())
     }
 
     /// Whether an instrument has a position that settles in the same currency as another's.

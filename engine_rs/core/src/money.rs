@@ -78,6 +78,12 @@ impl Rate {
         }
         Ok(Self(rate))
     }
+
+    /// The rate as a float, for the edges only.
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / 1e8
+    }
 }
 
 /// A price in units of 1e-8 of the quote asset. Mark prices are averages, finer than the tick.
@@ -85,6 +91,15 @@ impl Rate {
 pub struct Px(pub i64);
 
 impl Px {
+    /// A price above 0 from decimal text of at most 8 places.
+    pub fn parse(text: &str) -> Result<Self> {
+        let px = Step::parse("0.00000001")?.count(text.as_bytes())?;
+        if px <= 0 {
+            return Err(Error::invalid("price", "a decimal above 0", text));
+        }
+        Ok(Self(px))
+    }
+
     /// A number of half ticks as a price, such as a bid plus an ask for their mid; rounded half away
     /// from zero where that is finer than 1e-8. `None` beyond 64 bits.
     pub fn from_half_ticks(px_x2: i64, tick: Step) -> Option<Self> {

@@ -5,12 +5,12 @@
 use cobalt_core::Event;
 use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::event::{EventKind, SEQ_NONE, Side, flags};
+use cobalt_core::exchange::SelfTrade;
 use cobalt_core::exchange::models::{
     BookWalk, ConstantLatency, Distribution, FeedLatency, FillModel, LatencyModel, NoPartialFill,
     PartialFill, Probability, ProbabilityQueue, QueueModel, RandomLatency, RiskAverseQueue,
     ValueFees,
 };
-use cobalt_core::exchange::SelfTrade;
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
 use cobalt_core::kernel::{
     Fill, Kernel, MarkSource, MarketSettings, RiskSettings, Settings, Step, StreamKind,
@@ -167,7 +167,7 @@ fn settings(random: &mut Random, case: &Case) -> Settings {
         &[MarkSource::Mid, MarkSource::Last, MarkSource::Recorded],
     );
     let currency = instrument.settlement().to_owned();
-    let cash = if case.margin == Mode::None {
+    let begun = if case.margin == Mode::None {
         "5000"
     } else if case.inverse {
         "0.02"
@@ -221,7 +221,7 @@ fn settings(random: &mut Random, case: &Case) -> Settings {
         causal_responses: case.causal_responses,
         margin: case.margin,
         risk: RiskSettings::none(1),
-        cash: vec![(currency, Money::parse(cash).unwrap())],
+        cash: vec![(currency, Money::parse(begun).unwrap())],
         equity_every_ns: 1_000 * MS,
         begin_ns: None,
         fingerprint: String::new(),
@@ -426,9 +426,16 @@ fn run_case(case: Case) -> (Kernel, Vec<Fill>) {
                 fills.push(fill);
             }
             Step::Liquidation(told) => {
-                assert_eq!(kernel.ledger().account(0).position().qty_lots, 0, "{told:?}");
+                assert_eq!(
+                    kernel.ledger().account(0).position().qty_lots,
+                    0,
+                    "{told:?}"
+                );
                 let left = kernel.wallets()[0].balance;
-                assert!(case.margin == Mode::Isolated || left >= Money::ZERO, "{told:?} {left}");
+                assert!(
+                    case.margin == Mode::Isolated || left >= Money::ZERO,
+                    "{told:?} {left}"
+                );
             }
             Step::End => break,
             _ => {}

@@ -6,7 +6,7 @@ use super::{Kernel, Market};
 use crate::exchange::models::opposite_best;
 use crate::ledger::Quotes;
 use crate::margin::{Demand, Mode};
-use crate::money::Px;
+use crate::money::{Money, Px};
 use crate::order::{NewOrder, Order, OrderKind, Role, Status};
 
 /// Marks and orders at the venue.
@@ -77,6 +77,24 @@ impl Kernel {
         }
     }
 
+    /// The mark price of an instrument as the strategy knows it: the venue's that was received last,
+    /// or else the mid.
+    pub fn mark(&self, market: usize) -> Option<Px> {
+        self.known().mark(market)
+    }
+
+    /// The mark price at which an instrument's position would be liquidated, as far as we know.
+    pub fn liquidation_px(&self, market: usize) -> Option<Money> {
+        self.ledger.liquidation_px(market, &self.known())
+    }
+
+    fn known(&self) -> AsKnown<'_> {
+        AsKnown {
+            markets: &self.markets,
+            orders: &self.orders,
+        }
+    }
+
     /// Whether the account can pay for an order, or for the change of one (`id`), as far as we know.
     pub(super) fn is_covered(&self, request: &NewOrder, id: Option<u64>) -> bool {
         let market = usize::from(request.instrument);
@@ -86,10 +104,7 @@ impl Kernel {
             return true;
         }
         let here = &self.markets[market];
-        let known = AsKnown {
-            markets: &self.markets,
-            orders: &self.orders,
-        };
+        let known = self.known();
         let others = known.demand_without(market, id);
         let (mut before, mut after) = (others, others);
         if let Some(order) = live {

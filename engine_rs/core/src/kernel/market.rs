@@ -55,8 +55,6 @@ pub struct Market {
     pub mark: Option<Px>,
     /// The funding rate received last.
     pub funding_rate: Option<Rate>,
-    /// Whether it has a depth stream.
-    pub(super) has_depth: bool,
     /// The latest time of the venue that its exchange has seen, where it runs on what is received.
     pub(super) exchange_clock_ns: i64,
     pub(super) latency: Box<dyn LatencyModel>,
@@ -109,7 +107,6 @@ impl Market {
             venue_mark: None,
             mark: None,
             funding_rate: None,
-            has_depth: false,
             exchange_clock_ns: i64::MIN,
             feeds_latency: latency.wants_feed(),
             latency,

@@ -54,8 +54,8 @@ use crate::bars::Bar;
 use crate::cob::Absence;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
 use crate::exchange::SelfTrade;
+use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
 use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
 use crate::ledger::Ledger;
@@ -169,6 +169,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Fills received.
     pub fills: u64,
+    /// Fundings received.
+    pub fundings: u64,
+    /// Positions closed by the venue.
+    pub liquidations: u64,
     /// Cancels and modifies that came too late to be answered for a live order.
     pub requests_too_late: u64,
 }
@@ -312,7 +316,6 @@ impl Kernel {
                 "a running kernel",
             ));
         }
-        self.markets[market].has_depth |= kind == StreamKind::Depth;
         self.has_events |= matches!(kind, StreamKind::Depth | StreamKind::Trades);
         let stream = Stream::new(market, kind);
         // Where the exchange runs by what is received, it receives its orders like the rest.

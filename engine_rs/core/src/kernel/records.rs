@@ -263,7 +263,9 @@ impl RunHash {
         let charges = [row.funding, row.liquidation_fees, row.insurance];
         if charges != [Money::ZERO; 3] {
             self.tag(b'g', &[]);
-            charges.into_iter().for_each(|amount| self.money(amount));
+            for amount in charges {
+                self.money(amount);
+            }
         }
     }
 

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 
 use super::funds::AtVenue;
-use super::{Kernel, Phase, Step};
+use super::{Kernel, Phase, Step, Stream, StreamKind};
 use crate::error::{Error, Result};
 use crate::event::{Event, PX_NONE, Side};
 use crate::ledger::Charge;
@@ -192,7 +192,12 @@ impl Kernel {
 
     /// After a message of the market: liquidates what its mark price brings down.
     #[inline]
-    pub(super) fn solve_at_mark(&mut self, index: usize, ts_ns: i64, not_before_ns: i64) -> Result<()> {
+    pub(super) fn solve_at_mark(
+        &mut self,
+        index: usize,
+        ts_ns: i64,
+        not_before_ns: i64,
+    ) -> Result<()> {
         if self.venue.mode() == Mode::None || self.venue.account(index).position().qty_lots == 0 {
             return Ok(());
         }
@@ -225,8 +230,9 @@ impl Kernel {
     fn next_to_close(&self, index: usize) -> Option<usize> {
         let quotes = AtVenue(&self.markets);
         let can_close = |other: &usize| {
-            let market = &self.markets[*other];
-            market.exchange.book().is_trusted() || !market.has_depth
+            let is_depth =
+                |stream: &Stream| stream.instrument == *other && stream.kind == StreamKind::Depth;
+            self.markets[*other].exchange.book().is_trusted() || !self.streams.iter().any(is_depth)
         };
         self.others_held(index)
             .chain([index])
@@ -372,6 +378,7 @@ impl Kernel {
         self.ledger.apply_charge(index, &charge)?;
         self.hash.funding(&funding);
         self.records.fundings.push(funding);
+        self.counts.fundings += 1;
         self.steps.push_back(Step::Funding(funding));
         self.watch_risk();
         Ok(())
@@ -435,6 +442,7 @@ impl Kernel {
         };
         self.ledger.apply_charge(index, &charge)?;
         self.hash.liquidation(&liquidation);
+        self.counts.liquidations += 1;
         self.steps.push_back(Step::Liquidation(liquidation));
         self.watch_risk();
         Ok(())

@@ -8,10 +8,10 @@
 //! the open loss that Binance adds for orders beyond the mark is left out.
 
 use super::Brackets;
+use crate::Result;
 use crate::event::Side;
 use crate::instrument::{ContractKind, Instrument};
 use crate::money::{Money, Px, Valuer};
-use crate::Result;
 
 /// What is open of one instrument, each order at its own price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,9 +119,8 @@ impl Terms {
             (_, None) => false,
         };
         let free_lots = room.base_lots.saturating_add(held_lots);
-        let asset = !self.is_spot
-            || after.ask_lots <= before.ask_lots
-            || after.ask_lots <= free_lots;
+        let asset =
+            !self.is_spot || after.ask_lots <= before.ask_lots || after.ask_lots <= free_lots;
         money && asset
     }
 

@@ -177,6 +177,14 @@ pub struct Held<'a> {
     pub entry_value: Money,
 }
 
+impl Held<'_> {
+    /// Value at a mark, in the sense of [`Valuer::value`]; that at entry while there is no mark.
+    pub fn value(&self, mark: Option<Px>) -> Money {
+        mark.and_then(|mark| self.valuer.value_at(mark, self.qty_lots))
+            .unwrap_or(self.entry_value)
+    }
+}
+
 /// What stands against what is needed: an account's cross margin in one currency, or one isolated
 /// position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,14 +204,14 @@ impl Solvency {
         }
     }
 
-    /// With a position at its mark; `None` where that cannot be valued.
+    /// With a position at its mark, or at its entry price while there is no mark.
     #[must_use]
-    pub fn with(self, held: &Held<'_>, mark: Px) -> Option<Self> {
-        let value = held.valuer.value_at(mark, held.qty_lots)?;
-        Some(Self {
+    pub fn with(self, held: &Held<'_>, mark: Option<Px>) -> Self {
+        let value = held.value(mark);
+        Self {
             balance: self.balance + (value - held.entry_value),
             maintenance: self.maintenance + held.brackets.maintenance(value.abs()),
-        })
+        }
     }
 
     /// Whether the margin ratio, maintenance margin ÷ margin balance, has reached 100 %.

@@ -33,7 +33,8 @@ impl RiskEngine {
     ) -> Option<RejectCode> {
         let counted = self.list_lots(&Open::new(order));
         let extra = order.qty_lots.saturating_sub(counted).max(0);
-        self.judge(order, extra, Some(ahead), is_covered, view).err()
+        self.judge(order, extra, Some(ahead), is_covered, view)
+            .err()
     }
 
     /// As [`Self::check`], for a change of a live order, with its whole quantity. `None` as well
