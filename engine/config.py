@@ -234,7 +234,8 @@ class AccountConfig:
         default_factory=dict, metadata=_doc("by id, account.leverages={ID: 5}")
     )
     positions: dict[str, PositionConfig] = field(
-        default_factory=dict, metadata=_doc("held at the start, {ID: {qty: '1', entry_px: '60000'}}")
+        default_factory=dict,
+        metadata=_doc("held at the start, {ID: {qty: '1', entry_px: '60000'}}"),
     )
     funding: str = field(
         default="available", metadata=_doc("recorded, available, configured or none")

@@ -208,7 +208,6 @@ class _Statistics:
         for currency, fee in zip(fills["currency"], fills["fee"].tolist(), strict=True):
             self.fees[currency] = self.fees.get(currency, 0.0) + fee
 
-
     def charged(self, currency: str, name: str) -> float:
         """The sum of `funding` (received), `liquidation_fees` or `insurance` in a currency."""
         parts = self._charged.values()
