@@ -177,9 +177,9 @@ class Funding:
 class Liquidation:
     """A position of signed quantity `qty` that the venue closed with the order `order_id`.
 
-    `taken_over_qty` of it went to the venue's insurance, not into the book; `mark` is the mark price
-    then, `fee` the liquidation fee (fees of the fills apart) and `insurance` the loss that the
-    insurance covered, both in the settlement currency.
+    `taken_over_qty` of it went to the venue's insurance, not into the book; `mark` is the mark
+    price then, `fee` the liquidation fee (fees of the fills apart) and `insurance` the loss that
+    the insurance covered, both in the settlement currency.
     """
 
     instrument: str

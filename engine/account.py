@@ -35,8 +35,8 @@ _FUNDING = 7
 class Account:
     """An account over the instruments of a run, in their order.
 
-    `marks` are recorded, mid or last; `positions` are quantity and entry price as decimal text, None
-    where nothing is held.
+    `marks` are recorded, mid or last; `positions` are quantity and entry price as decimal text,
+    None where nothing is held.
     """
 
     margin: str
@@ -50,8 +50,8 @@ def build_account(
 ) -> Account:
     """The account of a run over these instruments; `has_marks`: whose mark prices are recorded.
 
-    Raises ConfigError, which names the key, for what cannot be, and for an instrument that is not in
-    the run.
+    Raises ConfigError, which names the key, for what cannot be, and for an instrument that is not
+    in the run.
     """
     ids = [instrument.id for instrument in instruments]
     _check_choice("account.margin", config.margin, MARGINS)
@@ -74,8 +74,8 @@ def build_account(
 
 
 def rate_kinds(config: AccountConfig, instrument: Instrument) -> dict[str, bool]:
-    """The kinds of data beside the book that a run of this account takes of an instrument, each with
-    whether the catalog must hold it.
+    """The kinds of data beside the book that a run of this account takes of an instrument, each
+    with whether the catalog must hold it.
     """
     if instrument.kind == "spot":
         return {}

@@ -69,11 +69,13 @@ class Backtest:
 
     `feeds` maps (instrument id, `depth` or `trades`, `marks` or `funding` of derivatives, and
     `orders` for `exchange.queue=l3_fifo`) to an iterable of arrays of `engine.EVENT_DTYPE`: rows in
-    order of arrival, whole message groups; arrays are read where they lie and made read-only. The strategy begins with the first row
-    received at or after `begin_ns`; rows before it only build the books. `latency`, `exchange`,
-    `fees`, `account` and `risk` are those of `engine.config`, by default those of a run without
-    further settings; fundings are those of the feeds, whatever `account.funding` says; `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by
-    currency; `cob` defines the consolidated books. A `recorder` writes down every command.
+    order of arrival, whole message groups; arrays are read where they lie and made read-only. The
+    strategy begins with the first row received at or after `begin_ns`; rows before it only build
+    the books. `latency`, `exchange`, `fees`, `account` and `risk` are those of `engine.config`, by
+    default those of a run without further settings; fundings are those of the feeds, whatever
+    `account.funding` says; `latency_samples` stands for the content of `latency.file`. `cash` is
+    decimal text by currency; `cob` defines the consolidated books. A `recorder` writes down every
+    command.
     """
 
     def __init__(

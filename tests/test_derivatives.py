@@ -29,9 +29,8 @@ def money(strategy, currency="USD"):
     return strategy.kernel.equity()[currency]
 
 
-# Binance, "How to Calculate Liquidation Price of USDⓈ-M Futures Contracts": wallet balance; position,
-# entry price, maintenance margin rate and amount; the liquidation price; other positions with their
-# mark price.
+# Binance, "How to Calculate Liquidation Price of USDⓈ-M Futures Contracts": position, entry price,
+# maintenance margin rate and amount; the liquidation price; other positions with their mark price.
 ETH = ("3683.979", "1456.84", 0.1, 135_365.0)
 BTC = ("109.488", "32481.98", 0.025, 16_300.0)
 EXAMPLES = [
@@ -169,8 +168,8 @@ def test_the_insurance_takes_over_what_the_book_cannot_close():
 
 
 def test_under_cross_margin_the_largest_need_goes_first_and_may_be_enough():
-    # 1,000 USD back 60 of X and 5 of Y at 100. With X at 83.75 a balance of 25 is left, and 25.125 +
-    # 2.5 are needed. X goes at 83.7, which leaves 22 less 2.511 and 5.022 of fees, enough for Y.
+    # 1,000 USD back 60 of X and 5 of Y at 100. With X at 83.75 a balance of 25 is left, and 25.125
+    # and 2.5 are needed. X goes at 83.7: 22 less 2.511 and 5.022 of fees are enough for Y.
     cheap = dataclasses.replace(X, liquidation_fee="0.001")
     strategy = run(
         {},
@@ -298,8 +297,8 @@ def test_a_spot_account_spends_what_it_has():
         account=account("isolated"),
         cash={"USD": "1000", "X": "5"},
     )
-    # 891 of 1,000 USD in a bid leave 109; 3 of 5 X sold at 99.9 bring 299.7; of the 2 X left 1.5 are
-    # offered. 1,299.7 less the fee are enough for 12 at 99 and no more.
+    # 891 of 1,000 USD in a bid leave 109; 3 of 5 X sold at 99.9 bring 299.7; of the 2 X left 1.5
+    # are offered. 1,299.7 less the fee are enough for 12 at 99 and no more.
     refused = [line for line in strategy.told if line.endswith("RISK_FUNDS")]
     assert refused == ["2 rejected RISK_FUNDS", "5 rejected RISK_FUNDS", "7 rejected RISK_FUNDS"]
 

@@ -285,7 +285,9 @@ class _Import:
                 end_ns=entry.ts_recv_last_ns + 1,
             )
         )
-        new = mine.join(theirs, on=mine.columns, how="anti", nulls_equal=True, maintain_order="left")
+        new = mine.join(
+            theirs, on=mine.columns, how="anti", nulls_equal=True, maintain_order="left"
+        )
         if len(new):
             row = new.row(0, named=True)
             same = theirs.filter(pl.col("ts_event_ns") == row["ts_event_ns"])

@@ -114,9 +114,7 @@ class PlainRisk:
 
     # What may be sent.
 
-    def check(
-        self, order: Order, ahead: int = 0, is_covered: bool = True
-    ) -> str | None:
+    def check(self, order: Order, ahead: int = 0, is_covered: bool = True) -> str | None:
         extra = max(order.qty_lots - self._list_counts(order), 0)
         return self._judge(order, extra, is_covered, new_behind=ahead)
 
