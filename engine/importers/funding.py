@@ -5,10 +5,10 @@ Read are Binance's public files (`BTCUSDT-fundingRate-2023-01.zip`, and the zips
 `options.NAME` names others. What a file holds its columns tell, and candles of zeros with an open
 hold rates; `options.kind` decides otherwise. For the shapes see `engine.importers.funding_rows`.
 
-Rows are taken as they come: one that cannot be used, or that goes back in time, is a broken row with
-its reason; the same row twice counts as a duplicate and is left out. Nothing is sorted and nothing
-is filled in. Rates and prices finer than 1e-8 are taken to the nearest and counted. The files have
-no receive times: each is the venue's time plus `base_latency_ns`.
+Rows are taken as they come: one that cannot be used, or that goes back in time, is a broken row
+with its reason; the same row twice counts as a duplicate and is left out. Nothing is sorted and
+nothing is filled in. Rates and prices finer than 1e-8 are taken to the nearest and counted. The
+files have no receive times: each is the venue's time plus `base_latency_ns`.
 """
 
 from __future__ import annotations
@@ -391,7 +391,7 @@ def _told(
     """The kind of data that a file holds, and those of its columns that it is read from."""
     has_candles = all(name in fields for name in PRICES)
     wanted = options.get("kind")
-    common = {name: fields[name] for name in ("ts", "symbol") if name in fields}
+    common: dict[str, str] = {name: fields[name] for name in ("ts", "symbol") if name in fields}
     if "ts" not in fields:
         found = f"found {', '.join(names)}; name it with options.ts=..."
         raise ImportFailed(f"{path}: expected a column of times, {found}")

@@ -2,10 +2,10 @@
 not.
 
 Three shapes are read. Rates: a time, a rate, and the mark price where the source tells it; candles
-with a rate as their open and zeros for the rest are rates too. Mark prices by themselves: a time and
-a price. Mark candles: each becomes its open at its start and its high, low and close at its last
-millisecond, which is when they are known for certain; a high or low that is the open or the close
-adds nothing and is left out.
+with a rate as their open and zeros for the rest are rates too. Mark prices by themselves: a time
+and a price. Mark candles: each becomes its open at its start and its high, low and close at its
+last millisecond, which is when they are known for certain; a high or low that is the open or the
+close adds nothing and is left out.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class RateReader:
         sound = rate.ok & (np.abs(rate.values) < _RATE_UNITS)
         self._judge(batch, "rate", sound, ok, reasons, "a share between -1 and 1")
         self.rounded += int((rate.rounded & ok).sum())
-        mark = np.full(batch.rows, _core.PX_NONE, np.int64)
+        mark: Integers = np.full(batch.rows, _core.PX_NONE, np.int64)
         if "mark" in self._columns:
             given = ~is_empty(batch.columns[self._columns["mark"]])
             prices = self._steps(batch, "mark")
