@@ -85,9 +85,9 @@ def rate_kinds(config: AccountConfig, instrument: Instrument) -> dict[str, bool]
     return kinds
 
 
-def configured_funding(config: AccountConfig, first_ns: int, last_ns: int) -> Iterator[Events]:
+def configured_funding(config: AccountConfig, first_ns: int, end_ns: int) -> Iterator[Events]:
     """Fundings of the configured rate at the multiples of `funding_every` since the epoch from
-    `first_ns` to `last_ns`, both on the venue's clock, as arrays of `engine.EVENT_DTYPE`.
+    `first_ns` to before `end_ns`, on both clocks, as arrays of `engine.EVENT_DTYPE`.
 
     Raises ConfigError for a rate that is missing or cannot be.
     """
@@ -96,8 +96,7 @@ def configured_funding(config: AccountConfig, first_ns: int, last_ns: int) -> It
     except ValueError as error:
         raise ConfigError(str(error)) from error
     rate = _rate(config.funding_rate)
-    first = -(-first_ns // every_ns)
-    times = np.arange(first, last_ns // every_ns + 1, dtype=np.int64) * every_ns
+    times = np.arange(-(-first_ns // every_ns), -(-end_ns // every_ns), dtype=np.int64) * every_ns
     rows = np.zeros(len(times), _core.EVENT_DTYPE)
     rows["ts_event_ns"] = rows["ts_recv_ns"] = times
     rows["kind"] = _FUNDING

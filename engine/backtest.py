@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from engine.catalog import Catalog, Manifest
+    from engine.catalog import Catalog, FileEntry, Manifest
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
@@ -322,6 +322,9 @@ class _Feeds:
         if "orders" in self.kinds:
             _check_orders(self.catalog, self.ids, config.catalog)
         self._range = (start_ns, end_ns)
+        # Rates may reach far beyond the events, which a run begins and ends with.
+        events = [e for name in self.ids for e in self.catalog.manifest(name).event_files]
+        self._rates_range = _span(events, start_ns, end_ns) if events else self._range
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
         for instrument in instruments:
@@ -343,15 +346,13 @@ class _Feeds:
             if kind == "orders":
                 yield kind, catalog.order_events(name, end_ns=end_ns, batch_rows=rows)
             elif manifest.of_kind(kind):
-                batches = catalog.batches(
-                    name, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows
-                )
-                yield kind, batches
+                first, end = self._rates_range if kind in rates else (start_ns, end_ns)
+                yield kind, catalog.batches(name, kind, start_ns=first, end_ns=end, batch_rows=rows)
             elif rates.get(kind):
                 raise BacktestError(_missing_rates(kind, name, config.catalog))
         if config.account.funding == "configured" and instrument.kind != "spot":
-            first, last = _covered(manifest, start_ns, end_ns)
-            yield "funding", configured_funding(config.account, first, last)
+            first, end = _span(manifest.run_files, start_ns, end_ns)
+            yield "funding", configured_funding(config.account, first, end)
 
     @property
     def kinds_read(self) -> list[str]:
@@ -387,7 +388,7 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
             )
     manifests = [catalog.manifest(instrument) for instrument in ids]
     for manifest in manifests:
-        if not (manifest.event_files or manifest.of_kind("marks") or manifest.of_kind("funding")):
+        if not manifest.run_files:
             raise BacktestError(
                 f"catalog {root}: expected depth or trades of {manifest.instrument},"
                 f" found only {_held(manifest)}; a run needs events"
@@ -406,12 +407,11 @@ def _missing_rates(kind: str, instrument: str, root: str) -> str:
     )
 
 
-def _covered(manifest: Manifest, start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
-    """First and last time of a run over the events of an instrument, inclusive."""
-    files = manifest.event_files
+def _span(files: Sequence[FileEntry], start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+    """First receive time of these files within a range, and the time that ends them."""
     first = min(entry.ts_recv_first_ns for entry in files)
-    last = max(entry.ts_recv_last_ns for entry in files)
-    return max(first, start_ns or first), min(last, last if end_ns is None else end_ns - 1)
+    end = max(entry.ts_recv_last_ns for entry in files) + 1
+    return max(first, start_ns or first), min(end, end_ns or end)
 
 
 def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:

@@ -16,7 +16,7 @@ import engine
 from engine.catalog import Catalog
 from engine.config import ConfigError
 from engine.importers import ImportFailed, run_import
-from tests.recordings import ROOT, needs_recordings
+from tests.recordings import CASES, ROOT, needs_recordings
 
 PERP = "BTCUSDT-PERP.BINANCE"
 T0 = 1_700_006_400_000
@@ -184,6 +184,18 @@ def test_a_file_of_the_same_rows_adds_nothing_and_another_is_refused(tmp_path):
     with pytest.raises(ImportFailed, match="differs from the catalog's"):
         made(tmp_path, rate_lines("0.0001", "0.0005"), "c.csv")
     assert len(rows_of(str(tmp_path / "catalog"), "funding")) == 3
+
+
+@needs_recordings
+def test_rates_of_the_same_time_do_not_stand_in_the_way_of_recordings(recorded_catalog, tmp_path):
+    (case,) = [case for case in CASES if case.id == PERP]
+    (first, *_, last) = recorded_catalog.manifest(PERP).event_files
+    middle = (first.ts_recv_first_ns + last.ts_recv_last_ns) // 2
+    made(tmp_path, RATES + f"{middle // MS},8,0.0001\n")
+    root = str(tmp_path / "catalog")
+    report = run_import("binance", [str(path) for path in case.paths()], PERP, root)
+    assert report.changed
+    assert len(rows_of(root, "funding")) == 1
 
 
 # Bad input.

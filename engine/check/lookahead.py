@@ -79,7 +79,7 @@ def _cuts(session: Session, catalog: Catalog, commands: list[Command]) -> list[t
         for kind in sorted({entry.kind for entry in catalog.manifest(name).files} - left_out)
     ]
     begins = max(
-        min(entry.ts_recv_first_ns for entry in catalog.manifest(name).event_files)
+        min(entry.ts_recv_first_ns for entry in catalog.manifest(name).run_files)
         for name in session.config.instrument
     )
     chosen = set()

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cobalt_core::decimal::Step as DecimalStep;
+use cobalt_core::exchange::SelfTrade;
 use cobalt_core::exchange::models::{
     BookWalk, ConstantLatency, Delay, Distribution, FeeBasis, FeeModel, FeedLatency, FillModel,
     FlatFees, InterpolatedLatency, L3Fifo, LatencyModel, LatencySample, NoPartialFill, PartialFill,
     Probability, ProbabilityQueue, QuantityFees, QueueModel, RandomLatency, RiskAverseQueue, Tier,
     TieredFees, ValueFees,
 };
-use cobalt_core::exchange::SelfTrade;
 use cobalt_core::instrument::{FeeRate, Instrument};
 use cobalt_core::kernel::MarkSource;
 use cobalt_core::margin::Mode;
@@ -339,7 +339,11 @@ impl FeeModel for PythonFees {
 
 /// An amount from decimal text, exact to 1e-12 of its currency.
 pub fn money(name: &str, text: &str) -> PyResult<Money> {
-    Money::parse(text).map_err(|error| named(name, &error))
+    Money::parse(text).map_err(|_| {
+        PyValueError::new_err(format!(
+            "{name}: expected a decimal of at most 12 places, within 1e16, found {text:?}"
+        ))
+    })
 }
 
 /// `engine.account.Account`: each list has an element for each instrument.

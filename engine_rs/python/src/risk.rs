@@ -8,8 +8,8 @@ use cobalt_core::money::Money;
 use cobalt_core::order::{Link, NewOrder, RejectCode, Role, Trigger};
 use cobalt_core::order::{TriggerBy, TriggerKind};
 use cobalt_core::risk::{
-    Action, Cause, Concentration, GroupLimits, InstrumentLimits, Kill, Limits, OrderRate,
-    Rate, RiskEngine as CoreRiskEngine, Share, View,
+    Action, Cause, Concentration, GroupLimits, InstrumentLimits, Kill, Limits, OrderRate, Rate,
+    RiskEngine as CoreRiskEngine, Share, View,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
