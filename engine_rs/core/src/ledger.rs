@@ -396,3 +396,87 @@ fn lots(terms: &Terms, amount: Money) -> i64 {
     let one = base_units(terms, 1).0.max(1);
     i64::try_from(amount.0.div_euclid(one)).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::tests::instrument;
+
+    struct At(i64);
+
+    impl Quotes for At {
+        fn mark(&self, _: usize) -> Option<Px> {
+            Some(Px(self.0))
+        }
+
+        fn demand(&self, _: usize) -> Demand {
+            Demand::default()
+        }
+    }
+
+    fn usd(text: &str) -> Money {
+        Money::parse(text).unwrap()
+    }
+
+    fn ledger(mode: Mode, kind: ContractKind) -> Ledger {
+        let traded = instrument(kind, "0.1", "0.001", "1");
+        let cash = vec![("USD".to_owned(), usd("100"))];
+        Ledger::new(mode, [(&traded, 10)].into_iter(), cash).unwrap()
+    }
+
+    #[test]
+    fn two_ledgers_that_differ_are_told() {
+        let ours = ledger(Mode::None, ContractKind::Linear);
+        let mut theirs = ours.clone();
+        ours.agree(&theirs).unwrap();
+        theirs.apply_fill(0, 1_000, 5, usd("1")).unwrap();
+        let error = ours.agree(&theirs).unwrap_err().to_string();
+        assert!(error.contains("USD") && error.contains("99"), "{error}");
+        theirs.wallets[0].balance = usd("100");
+        let error = ours.agree(&theirs).unwrap_err().to_string();
+        assert!(error.contains("qty_lots: 5"), "{error}");
+    }
+
+    #[test]
+    fn every_entry_is_held_against_the_balance() {
+        let mut books = ledger(Mode::None, ContractKind::Linear);
+        let charge = Charge {
+            funding: usd("-2"),
+            liquidation_fee: usd("3"),
+            insurance: usd("1"),
+        };
+        books.apply_charge(0, &charge).unwrap();
+        assert_eq!(books.wallets()[0].balance, usd("96"));
+        books.wallets[0].balance = usd("97");
+        let error = books.apply_charge(0, &charge).unwrap_err().to_string();
+        assert!(error.contains("do not add up"), "{error}");
+    }
+
+    #[test]
+    fn isolated_margin_follows_the_position() {
+        let mut books = ledger(Mode::None, ContractKind::Linear);
+        books.mode = Mode::Isolated;
+        let margin = |books: &Ledger| books.account(0).position().margin;
+        books.apply_fill(0, 1_000, 300, Money::ZERO).unwrap(); // 0.3 at 100 by 10
+        assert_eq!(margin(&books), usd("3"));
+        books.apply_fill(0, 2_000, 100, Money::ZERO).unwrap(); // 0.1 at 200
+        assert_eq!(margin(&books), usd("5"));
+        books.apply_fill(0, 1_000, -200, Money::ZERO).unwrap();
+        assert_eq!(margin(&books), usd("2.5"));
+        books.apply_fill(0, 1_500, -400, Money::ZERO).unwrap(); // turns: 0.2 at 150
+        assert_eq!(margin(&books), usd("3"));
+        books.apply_fill(0, 1_500, 200, Money::ZERO).unwrap();
+        assert_eq!(margin(&books), Money::ZERO);
+    }
+
+    #[test]
+    fn a_spot_balance_is_what_was_not_spent() {
+        let mut books = ledger(Mode::Cross, ContractKind::Spot);
+        books.apply_fill(0, 1_000, 400, Money::ZERO).unwrap(); // 0.4 at 100
+        let room = books.room(0, &At(20_000_000_000));
+        assert_eq!(room.available, usd("60"));
+        assert_eq!(room.base_lots, 0, "what was bought is the position's");
+        books.apply_fill(0, 2_000, -400, Money::ZERO).unwrap();
+        assert_eq!(books.room(0, &At(0)).available, usd("140"));
+    }
+}

@@ -460,6 +460,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn prices_in_ticks_are_rounded_as_asked() {
+        let tick = Step::parse("0.1").unwrap();
+        let px = |text: &str| Px::parse(text).unwrap();
+        assert_eq!(px("100.05").ticks(tick, false), Some(1_000));
+        assert_eq!(px("100.05").ticks(tick, true), Some(1_001));
+        assert_eq!(px("100.1").ticks(tick, true), Some(1_001));
+        assert_eq!(px("100.05").half_ticks(tick), Some(2_001));
+        assert_eq!(px("100.07").half_ticks(tick), Some(2_001));
+        assert_eq!(px("100.08").half_ticks(tick), Some(2_002));
+        assert_eq!(
+            Px(i64::MAX).ticks(Step::parse("0.00000001").unwrap(), true),
+            Some(i64::MAX)
+        );
+        assert_eq!(px("100.05").to_string(), "100.05");
+        for text in ["0", "-1", "0.000000001", "x", "99999999999999999999"] {
+            assert!(Px::parse(text).is_err(), "{text} was accepted");
+        }
+    }
+
+    #[test]
     fn longs_pay_shorts_where_the_rate_is_positive() {
         let rate = Rate::parse("0.0001").unwrap();
         let linear = Valuer::new(&instrument(ContractKind::Linear, "0.1", "0.001", "1")).unwrap();

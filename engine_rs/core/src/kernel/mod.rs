@@ -53,7 +53,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::bars::Bar;
 use crate::cob::Absence;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, TS_NONE};
 use crate::exchange::SelfTrade;
 use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
 use crate::flow::AggressorOrder;
@@ -187,6 +187,8 @@ pub struct Kernel {
     ledger: Ledger,
     /// The same at the venue.
     venue: Ledger,
+    /// Whether a position is to be liquidated as soon as there is a book to close it in.
+    has_unclosed: bool,
     fees: Box<dyn FeeModel>,
     causal_responses: bool,
     orders: BTreeMap<u64, Order>,
@@ -273,6 +275,7 @@ impl Kernel {
             cobs: Vec::new(),
             streams: Vec::new(),
             venue: ledger.clone(),
+            has_unclosed: false,
             ledger,
             fees: settings.fees,
             causal_responses: settings.causal_responses,
@@ -297,7 +300,7 @@ impl Kernel {
             has_events: false,
             start_ns: 0,
             now_ns: 0,
-            event_ns: 0,
+            event_ns: TS_NONE,
             seq: 0,
             phase: Phase::Waiting,
         })
@@ -349,7 +352,8 @@ impl Kernel {
         self.start_ns
     }
 
-    /// The venue's clock of the market data received last, ns.
+    /// The venue's clock of the market data received last, ns; [`TS_NONE`] before the first, and where
+    /// the venue sends none.
     pub fn event_ns(&self) -> i64 {
         self.event_ns
     }

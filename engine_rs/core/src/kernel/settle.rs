@@ -190,19 +190,19 @@ impl Kernel {
         market.venue_mark != before
     }
 
-    /// After a message of the market: liquidates what its mark price brings down.
+    /// After a message of the market, which was answered or not: liquidates what it brings down.
     #[inline]
-    pub(super) fn solve_at_mark(
+    pub(super) fn solve_after(
         &mut self,
         index: usize,
+        is_answered: bool,
         ts_ns: i64,
         not_before_ns: i64,
     ) -> Result<()> {
         if self.venue.mode() == Mode::None || self.venue.account(index).position().qty_lots == 0 {
             return Ok(());
         }
-        let moved = self.refresh_venue_mark(index);
-        if moved || self.markets[index].mark_source == MarkSource::Recorded {
+        if self.refresh_venue_mark(index) || is_answered || self.has_unclosed {
             self.solve(index, ts_ns, not_before_ns)?;
         }
         Ok(())
@@ -213,12 +213,15 @@ impl Kernel {
         if self.venue.mode() == Mode::None || self.phase != Phase::Running {
             return Ok(());
         }
+        self.has_unclosed = false;
         while self
             .venue
             .solvency(index, &AtVenue(&self.markets))
             .is_liquidatable()
         {
             let Some(target) = self.next_to_close(index) else {
+                // No book is there to close a position in; one may come.
+                self.has_unclosed = true;
                 break;
             };
             self.liquidate(target, ts_ns, not_before_ns)?;

@@ -76,10 +76,11 @@ impl Kernel {
         let rows = self.streams[index].exchange_rows();
         let exchange = &mut self.markets[instrument].exchange;
         happen(exchange, kind, rows, time, &mut self.answers);
-        if !self.answers.is_empty() {
+        let is_answered = !self.answers.is_empty();
+        if is_answered {
             self.send_answers(instrument, i64::MIN)?;
         }
-        self.solve_at_mark(instrument, time, i64::MIN)?;
+        self.solve_after(instrument, is_answered, time, i64::MIN)?;
         self.streams[index].advance_exchange()
     }
 
@@ -96,7 +97,7 @@ impl Kernel {
                 self.tell_room_at_event(instrument);
                 self.mark_at_venue(instrument, row, time);
                 self.send_answers(instrument, not_before_ns)?;
-                self.solve_at_mark(instrument, time, not_before_ns)?;
+                self.solve(instrument, time, not_before_ns)?;
             } else {
                 self.fund(instrument, row, time, not_before_ns)?;
             }
@@ -141,8 +142,9 @@ impl Kernel {
         let rows = self.streams[index].local_rows();
         let exchange = &mut self.markets[instrument].exchange;
         happen(exchange, kind, rows, time, &mut self.answers);
+        let is_answered = !self.answers.is_empty();
         self.send_answers(instrument, received_ns)?;
-        self.solve_at_mark(instrument, time, received_ns)?;
+        self.solve_after(instrument, is_answered, time, received_ns)?;
         self.streams[index].advance_exchange()
     }
 
