@@ -25,12 +25,13 @@ import numpy as np
 
 from engine.catalog import BAR_INTERVALS, Catalog
 from engine.config import ConfigError, did_you_mean
-from engine.importers.candle_rows import PRICES, utc
+from engine.importers.candle_rows import PRICES
 from engine.importers.columns import TIME_UNITS
 from engine.importers.delimited import Tally
-from engine.importers.funding_rows import FIELDS, RateReader, fields_of, is_rates_as_candles
+from engine.importers.funding_rows import FIELDS, USUAL, RateReader, is_rates_as_candles
 from engine.importers.report import ImportFailed, ImportReport
 from engine.importers.sources import identified
+from engine.importers.table_rows import columns_of, utc
 from engine.importers.tables import open_table
 from engine.instruments import load_instrument
 
@@ -172,8 +173,9 @@ class _Import:
                 f" expects {self._instrument.symbol}"
             )
         with contextlib.closing(self._open(path)) as table:
-            given = {name: self._request.options.get(name) for name in FIELDS}
-            fields = fields_of(path, table.names, {k: v for k, v in given.items() if v})
+            options = self._request.options
+            given = {name: options[name] for name in FIELDS if name in options}
+            fields = columns_of(path, table.names, given, USUAL)
             batch = next(table.batches, None)
             kind, fields = _told(path, table.names, fields, batch, self._request.options)
             look = _File(path, kind, fields, 0, None)
