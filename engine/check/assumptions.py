@@ -10,10 +10,10 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from engine.backtest import BY_ORDERS
 from engine.catalog import Catalog
 from engine.config import ConfigError, FeesConfig, LatencyConfig
 from engine.latency import samples_of
+from engine.run_feeds import BY_ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
