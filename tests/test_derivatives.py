@@ -360,7 +360,7 @@ def test_what_cannot_be_is_told(settings, told):
 
 
 def test_margin_needs_a_margin_table_and_a_holding_of_spot_is_a_balance():
-    with pytest.raises(ValueError, match=f"margin of {ID}: expected brackets in its definition"):
+    with pytest.raises(ValueError, match=f"margin of {ID}: expected brackets"):
         run({}, instruments=(LINEAR,), account=account())
     held = {SPOT.id: ("1", "100")}
     with pytest.raises(ValueError, match="a derivative; what is held of an asset is a balance"):

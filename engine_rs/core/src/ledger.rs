@@ -75,7 +75,8 @@ impl Ledger {
             }
             if mode != Mode::None && !is_spot && instrument.brackets.is_empty() {
                 let place = format!("margin of {}", instrument.id);
-                return Err(Error::invalid(place, "brackets in its definition", "none"));
+                let expected = "brackets in its definition (docs/derivatives.md)";
+                return Err(Error::invalid(place, expected, "none"));
             }
             let settles = instrument.settlement();
             let known = wallets.iter().position(|wallet| wallet.currency == settles);
