@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 use crate::event::Side;
 
-/// Keys in the dense window.
-pub const WINDOW: usize = 1 << 15;
-const WINDOW_KEYS: i64 = 1 << 15;
+/// Keys in the dense window: 1 MiB of sizes, of which the system provides the pages that are used.
+pub const WINDOW: usize = 1 << 17;
+const WINDOW_KEYS: i64 = 1 << 17;
 /// The window is placed so that the best level lies this many keys above its lower end.
 const BEST_OFFSET: i64 = WINDOW_KEYS / 8 * 7;
 /// Below this distance from the lower end the window is moved.
