@@ -158,6 +158,41 @@ class Fill:
     ts_recv_ns: int
 
 @final
+class Funding:
+    """Funding of a position: `amount` in the settlement currency, below 0 where it was paid.
+
+    `rate` is a share of the position's value at `mark`; longs pay shorts where it is positive.
+    `position` is the signed quantity that it was for.
+    """
+
+    instrument: str
+    amount: float
+    rate: float
+    mark: float
+    position: float
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
+class Liquidation:
+    """A position of signed quantity `qty` that the venue closed with the order `order_id`.
+
+    `taken_over_qty` of it went to the venue's insurance, not into the book; `mark` is the mark
+    price then, `fee` the liquidation fee (fees of the fills apart) and `insurance` the loss that
+    the insurance covered, both in the settlement currency.
+    """
+
+    instrument: str
+    order_id: int
+    qty: float
+    taken_over_qty: float
+    mark: float | None
+    fee: float
+    insurance: float
+    ts_event_ns: int
+    ts_recv_ns: int
+
+@final
 class Gap:
     """A book became suspect, or trusted again; `reason` is gap, crossed or impossible."""
 
@@ -202,7 +237,7 @@ class RiskEngine:
     def set_prices(self, instrument: int, mid_px_x2: int | None, quote_usd: int | None) -> None: ...
     def set_profit(self, instrument: int, entry_value: int, unrealized: int | None) -> None: ...
     def set_equity(self, equity_usd: int | None) -> None: ...
-    def check(self, order: Any, ahead: int, funds: tuple[int, int] | None) -> str | None: ...
+    def check(self, order: Any, ahead: int, is_covered: bool) -> str | None: ...
     def check_modify(self, id: int, order: Any) -> str | None: ...
     def on_submit(self, id: int, order: Any) -> None: ...
     def on_modify(self, id: int, qty_lots: int) -> None: ...
@@ -440,6 +475,7 @@ class Kernel:
         latency_target: Any,
         fees: Any,
         fees_target: Any,
+        account: Any,
         risk: Any,
         seed: int,
         cash: Sequence[tuple[str, str]],
@@ -461,6 +497,9 @@ class Kernel:
     def equity(self) -> dict[str, float | None]: ...
     def position(self, market: int) -> float: ...
     def entry_px(self, market: int) -> float | None: ...
+    def mark_px(self, market: int) -> float | None: ...
+    def funding_rate(self, market: int) -> float | None: ...
+    def liquidation_px(self, market: int) -> float | None: ...
     def book(self, market: int, depth: int) -> Book: ...
     def add_cob(
         self, name: str, members: Sequence[tuple[int, float]], bucket: str, stale_ns: int

@@ -13,11 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import engine
 from engine import _core
+from engine.account import build_account
 from engine.config import (
+    AccountConfig,
     CobConfig,
     ConfigError,
     ExchangeConfig,
@@ -31,6 +33,7 @@ from engine.config import (
 )
 from engine.latency import Samples, samples_of, samples_sha256
 from engine.risk import build_limits
+from engine.run_feeds import BY_ORDERS, BacktestError, RunFeeds
 from engine.strategy import Strategy, StrategyError
 from engine.units import duration_ns, timestamp_ns, utc_text
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from engine.catalog import Catalog, Manifest
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
     from engine.results import EquityStatistics
@@ -49,29 +51,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
 
-STREAM_KINDS = ("depth", "trades")
-# The queue model that reads single orders.
-BY_ORDERS = "l3_fifo"
-# Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
-READ_AHEAD = 2
 # A finer equity curve would be longer than the data it is about.
 EQUITY_EVERY_NS_MIN = 1_000_000
-
-
-class BacktestError(RuntimeError):
-    """A run could not begin or go on; the message says what is missing and what to do."""
 
 
 class Backtest:
     """One strategy over streams of events.
 
-    `feeds` maps (instrument id, `depth` or `trades`, and `orders` for `exchange.queue=l3_fifo`) to
-    an iterable of arrays of `engine.EVENT_DTYPE`: rows in order of arrival, whole message groups;
-    arrays are read where they lie and made read-only. The strategy begins with the first row
-    received at or after `begin_ns`; rows before it only build the books. `latency`, `exchange`,
-    `fees` and `risk` are those of `engine.config`, by default those of a run without further
-    settings; `latency_samples` stands for the content of `latency.file`. `cash` is decimal text by
-    currency; `cob` defines the consolidated books. A `recorder` writes down every command.
+    `feeds` maps (instrument id, `depth` or `trades`, `marks` or `funding` of derivatives, and
+    `orders` for `exchange.queue=l3_fifo`) to an iterable of arrays of `engine.EVENT_DTYPE`: rows in
+    order of arrival, whole message groups; arrays are read where they lie and made read-only. The
+    strategy begins with the first row received at or after `begin_ns`; rows before it only build
+    the books. `latency`, `exchange`, `fees`, `account` and `risk` are those of `engine.config`, by
+    default those of a run without further settings; fundings are those of the feeds, whatever
+    `account.funding` says; `latency_samples` stands for the content of `latency.file`. `cash` is
+    decimal text by currency; `cob` defines the consolidated books. A `recorder` writes down every
+    command.
     """
 
     def __init__(
@@ -83,6 +78,7 @@ class Backtest:
         latency: LatencyConfig | None = None,
         exchange: ExchangeConfig | None = None,
         fees: FeesConfig | None = None,
+        account: AccountConfig | None = None,
         risk: RiskConfig | None = None,
         latency_samples: Samples | None = None,
         cash: Mapping[str, str] | None = None,
@@ -97,6 +93,7 @@ class Backtest:
         latency = LatencyConfig() if latency is None else latency
         exchange = ExchangeConfig() if exchange is None else exchange
         fees = FeesConfig() if fees is None else fees
+        account = AccountConfig() if account is None else account
         risk = RiskConfig() if risk is None else risk
         instruments = [_with_fees(instrument, fees) for instrument in instruments]
         self._ids = [instrument.id for instrument in instruments]
@@ -116,6 +113,7 @@ class Backtest:
             "latency": {**dataclasses.asdict(latency), "samples": samples_sha256(samples)},
             "exchange": dataclasses.asdict(exchange),
             "fees": dataclasses.asdict(fees),
+            "account": dataclasses.asdict(account),
             "risk": dataclasses.asdict(risk),
             "cash": cash,
             "cob": dataclasses.asdict(cob),
@@ -130,6 +128,9 @@ class Backtest:
             latency_target=load_target(latency.target, "latency.target"),
             fees=fees,
             fees_target=load_target(fees.target, "fees.target"),
+            account=build_account(
+                account, instruments, [(name, "marks") in feeds for name in self._ids]
+            ),
             risk=build_limits(risk, instruments),
             seed=seed,
             cash=list(cash.items()),
@@ -196,7 +197,7 @@ def run_backtest(
         raise ConfigError("instrument: expected at least one, found none")
     strategy = load_strategy(config)
     start_ns, end_ns = _range(config)
-    with _Feeds(config, instruments, start_ns, end_ns, progress) as feeds:
+    with RunFeeds(config, instruments, start_ns, end_ns, progress) as feeds:
         try:
             every_ns = _equity_every_ns(config)
             backtest = Backtest(
@@ -206,6 +207,7 @@ def run_backtest(
                 latency=config.latency,
                 exchange=config.exchange,
                 fees=config.fees,
+                account=config.account,
                 risk=config.risk,
                 cash=config.run.cash,
                 equity_every=config.run.equity_every,
@@ -285,102 +287,6 @@ def _load_class(target: str, name: str, base: type) -> Any:
     return cls
 
 
-def stream_kinds(exchange: ExchangeConfig) -> list[str]:
-    """The kinds of data that a run of this exchange reads."""
-    return [*STREAM_KINDS, *(("orders",) if exchange.queue == BY_ORDERS else ())]
-
-
-class _Feeds:
-    """The catalog's streams for a run, read ahead on a thread each."""
-
-    def __init__(
-        self,
-        config: RunConfig,
-        instruments: Sequence[Instrument],
-        start_ns: int | None,
-        end_ns: int | None,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        from engine.catalog import Catalog
-        from engine.feed import ReadAhead
-
-        self.catalog = Catalog(config.catalog)
-        self.ids = [instrument.id for instrument in instruments]
-        self.provenance = _provenance(self.catalog, self.ids, config.catalog)
-        self.kinds = stream_kinds(config.exchange)
-        if "orders" in self.kinds:
-            _check_orders(self.catalog, self.ids, config.catalog)
-        self._readers = []
-        self.streams: dict[tuple[str, str], Iterable[Events]] = {}
-        for instrument in self.ids:
-            for kind in self.kinds:
-                rows = config.data.batch_rows
-                if kind == "orders":
-                    batches = self.catalog.order_events(instrument, end_ns=end_ns, batch_rows=rows)
-                else:
-                    batches = self.catalog.batches(
-                        instrument, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows
-                    )
-                reader = ReadAhead(_counted(batches, progress), depth=READ_AHEAD)
-                self._readers.append(reader)
-                self.streams[instrument, kind] = reader
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for reader in self._readers:
-            reader.close()
-
-
-def _counted(batches: Iterable[Events], progress: Callable[[int], None] | None) -> Iterable[Events]:
-    for batch in batches:
-        if progress is not None:
-            progress(len(batch))
-        yield batch
-
-
-def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
-    """`recorded`, `testnet`, or `mixed` for a run over both."""
-    present = catalog.instruments()
-    for instrument in ids:
-        if instrument not in present:
-            held = f"it holds {', '.join(present)}" if present else "it is empty"
-            raise BacktestError(
-                f"catalog {root}: no data for {instrument}; {held}. Import a recording with"
-                f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
-                f" or make practice data with `cobalt testnet catalog={root}`"
-            )
-    manifests = [catalog.manifest(instrument) for instrument in ids]
-    for manifest in manifests:
-        if not manifest.event_files:
-            raise BacktestError(
-                f"catalog {root}: expected depth or trades of {manifest.instrument},"
-                f" found only {_held(manifest)}; a run needs events"
-            )
-    found = {manifest.provenance for manifest in manifests}
-    return found.pop() if len(found) == 1 else "mixed"
-
-
-def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:
-    """Raises BacktestError for an instrument without single orders."""
-    for instrument in ids:
-        if not catalog.manifest(instrument).of_kind("orders"):
-            raise BacktestError(
-                f"exchange.queue={BY_ORDERS}: catalog {root} has no single orders of {instrument};"
-                " import a feed that has them (`cobalt import format=bitstamp_l3 …`), make practice"
-                f" data that does (`cobalt testnet orders=true catalog={root}`), or choose another"
-                " queue model"
-            )
-
-
-def _held(manifest: Manifest) -> str:
-    """What a catalog has of an instrument without events."""
-    candles = [f"candles of {', '.join(manifest.intervals)}"] if manifest.intervals else []
-    orders = ["single orders"] if manifest.of_kind("orders") else []
-    return " and ".join([*candles, *orders]) or "an empty manifest"
-
-
 def _with_fees(instrument: Instrument, fees: FeesConfig) -> Instrument:
     if fees.model != "value":
         return instrument
@@ -445,7 +351,7 @@ def _name(config: RunConfig) -> str:
 def _summary(
     config: RunConfig,
     instruments: Sequence[Instrument],
-    feeds: _Feeds,
+    feeds: RunFeeds,
     backtest: Backtest,
     statistics: Any,
     wall_s: float,
@@ -478,9 +384,12 @@ def _summary(
         "risk": _risk(backtest.kernel.killed),
         "requests_too_late": counts["requests_too_late"],
         "fills": counts["fills"],
+        "fundings": counts["fundings"],
+        "liquidations": counts["liquidations"],
         "currency": only,
         "pnl": None if one is None else one.pnl,
         "fees": None if only is None else statistics.fees.get(only, 0.0),
+        "funding": None if only is None else statistics.charged(only, "funding"),
         "max_drawdown": None if one is None else one.max_drawdown,
         "sharpe": None if one is None else one.sharpe,
         "by_currency": {
@@ -489,16 +398,19 @@ def _summary(
                 "equity": equity.last,
                 "pnl": equity.pnl,
                 "fees": statistics.fees.get(name, 0.0),
+                "funding": statistics.charged(name, "funding"),
+                "liquidation_fees": statistics.charged(name, "liquidation_fees"),
+                "insurance": statistics.charged(name, "insurance"),
                 "max_drawdown": equity.max_drawdown,
                 "sharpe": equity.sharpe,
             }
             for name, equity in currencies.items()
         },
         "books": books,
-        "warnings": _warnings(books, backtest.kernel.killed),
+        "warnings": _warnings(feeds, books, backtest.kernel),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
-        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds),
+        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds_read),
         "result_sha256": backtest.kernel.result_sha256,
         "versions": {
             "cobalt": engine.__version__,
@@ -525,15 +437,20 @@ def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
 
 
 def _warnings(
-    books: Mapping[str, Mapping[str, int]], killed: tuple[str, str, int] | None
+    feeds: RunFeeds, books: Mapping[str, Mapping[str, int]], kernel: _core.Kernel
 ) -> list[str]:
     """What a reader of the results should know about what is behind them, in sentences."""
     found = []
-    if killed is not None:
-        cause, reason, ts_ns = killed
+    if kernel.killed is not None:
+        cause, reason, ts_ns = kernel.killed
         found.append(f"trading ended at {utc_text(ts_ns)} ({cause}): {reason}")
+    liquidations = kernel.counts()["liquidations"]
+    if liquidations:
+        positions = "a position" if liquidations == 1 else f"{liquidations:,} positions"
+        found.append(f"the venue liquidated {positions}")
     for name, counts in books.items():
-        if counts["applied"] == 0:
+        has_depth = (name, "depth") in feeds.streams
+        if counts["applied"] == 0 and has_depth:
             found.append(f"{name}: no depth snapshot, so its book was never shown or traded on")
         for kind, what in (("gaps", "gaps in the sequence"), ("crossed", "crossed books")):
             if counts[kind]:

@@ -182,8 +182,16 @@ class Manifest:
 
     @property
     def event_files(self) -> list[FileEntry]:
-        """The files of what can be replayed: all but candles and single orders."""
-        return [entry for entry in self.files if entry.kind in (*KINDS, *RATE_KINDS)]
+        """The files of the market's events: all but candles, single orders and rates."""
+        return [entry for entry in self.files if entry.kind in KINDS]
+
+    @property
+    def run_files(self) -> list[FileEntry]:
+        """The files by which a run begins and ends: those of events, or where there are none, of
+        mark prices and funding rates.
+        """
+        rates = [entry for entry in self.files if entry.kind in RATE_KINDS]
+        return self.event_files or rates
 
     @property
     def intervals(self) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.instruments import Instrument
 
 __all__ = [
+    "AccountConfig",
     "CobConfig",
     "ConfigError",
     "DataConfig",
@@ -33,6 +34,7 @@ __all__ = [
     "GroupRiskConfig",
     "InstrumentRiskConfig",
     "LatencyConfig",
+    "PositionConfig",
     "RiskConfig",
     "RunConfig",
     "RunOptions",
@@ -209,6 +211,43 @@ class FeesConfig:
 
 
 @dataclass
+class PositionConfig:
+    """A position from before the run, as decimal text; `qty` below 0 is short."""
+
+    qty: str
+    entry_px: str
+
+
+@dataclass
+class AccountConfig:
+    """How positions are backed, and what the venue does to them; `docs/derivatives.md` explains it.
+
+    `margin` is none (a position may be of any size), cross or isolated. `funding` is recorded (the
+    catalog must hold the rates), available (what the catalog holds of them), configured
+    (`funding_rate` every `funding_every` since the epoch) or none. `mark` is the price that margin
+    goes by: recorded, available, mid or last.
+    """
+
+    margin: str = field(default="none", metadata=_doc("none, cross or isolated"))
+    leverage: int = field(default=20, metadata=_doc("where there is margin, at most the bracket's"))
+    leverages: dict[str, int] = field(
+        default_factory=dict, metadata=_doc("by id, account.leverages={ID: 5}")
+    )
+    positions: dict[str, PositionConfig] = field(
+        default_factory=dict,
+        metadata=_doc("held at the start, {ID: {qty: '1', entry_px: '60000'}}"),
+    )
+    funding: str = field(
+        default="available", metadata=_doc("recorded, available, configured or none")
+    )
+    funding_rate: str | None = field(
+        default=None, metadata=_doc("configured: share of the position's value, 0.0001 is 1 bp")
+    )
+    funding_every: str = field(default="8h", metadata=_doc("configured: time between fundings"))
+    mark: str = field(default="available", metadata=_doc("recorded, available, mid or last"))
+
+
+@dataclass
 class InstrumentRiskConfig:
     """Limits of one instrument, as decimal text; null: no limit, or that of `risk.each`.
 
@@ -355,6 +394,7 @@ class RunConfig:
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     latency: LatencyConfig = field(default_factory=LatencyConfig)
     fees: FeesConfig = field(default_factory=FeesConfig)
+    account: AccountConfig = field(default_factory=AccountConfig)
     risk: RiskConfig = field(default_factory=RiskConfig)
     run: RunOptions = field(default_factory=RunOptions)
     seed: int = field(default=7, metadata=_doc("seed of every random choice in the run"))

@@ -307,6 +307,13 @@ def _statistics(run: RunData) -> Iterable[list[tuple[str, str]]]:
     yield _engine_rows(run)
 
 
+_CHARGES = {
+    "funding": "Funding",
+    "liquidation_fees": "Liquidation fees",
+    "insurance": "Covered by insurance",
+}
+
+
 def _trading_rows(run: RunData) -> list[tuple[str, str]]:
     summary, fills = run.summary, run.tables["fills"]
     rows = [
@@ -331,6 +338,11 @@ def _trading_rows(run: RunData) -> list[tuple[str, str]]:
             (f"Unrealised, {name}", amount(last["unrealized_pnl"], currency, signed=True)),
             (f"Fees, {name}", amount(last["fees"], currency)),
         ]
+        # What only derivatives have, and runs of before do not.
+        for column, label in _CHARGES.items():
+            if last.get(column):
+                signed = column == "funding"
+                rows.append((f"{label}, {name}", amount(last[column], currency, signed=signed)))
     return rows
 
 

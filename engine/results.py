@@ -84,15 +84,32 @@ SCHEMAS = {
             ("instrument", _TEXT),
             ("currency", _TEXT),
             ("mid", pa.float64()),
+            ("mark", pa.float64()),
             ("position", pa.float64()),
             ("realized_pnl", pa.float64()),
             ("unrealized_pnl", pa.float64()),
             ("fees", pa.float64()),
+            ("funding", pa.float64()),
+            ("liquidation_fees", pa.float64()),
+            ("insurance", pa.float64()),
             ("equity", pa.float64()),
+        ]
+    ),
+    "funding": pa.schema(
+        [
+            ("ts_event_ns", pa.int64()),
+            ("ts_recv_ns", pa.int64()),
+            ("instrument", _TEXT),
+            ("position", pa.float64()),
+            ("mark", pa.float64()),
+            ("rate", pa.float64()),
+            ("amount", pa.float64()),
+            ("currency", _TEXT),
         ]
     ),
 }
 
+CHARGES = ("funding", "liquidation_fees", "insurance")
 Tables = dict[str, dict[str, Any]]
 
 
@@ -158,7 +175,9 @@ class EquityStatistics:
 
 
 class _Statistics:
-    """Equity statistics by currency and fees, from the tables as they pass."""
+    """Equity statistics by currency, fees and what the venue charged, from the tables as they
+    pass.
+    """
 
     def __init__(self, initial: Mapping[str, float], every_ns: int) -> None:
         self._initial = initial
@@ -166,6 +185,8 @@ class _Statistics:
         self.currencies: dict[str, EquityStatistics] = {}
         self.fees: dict[str, float] = {}
         self._sampled: dict[str, int] = {}
+        # By instrument: its currency, and what was charged up to its last sample.
+        self._charged: dict[str, tuple[str, dict[str, float]]] = {}
 
     def add(self, tables: Tables) -> None:
         """Adds the rows of one chunk."""
@@ -179,9 +200,18 @@ class _Statistics:
             if self._sampled.get(currency) != ts_ns:
                 self._sampled[currency] = ts_ns
                 self.currencies[currency].add(value)
+        last = dict(zip(equity["instrument"], range(len(equity["instrument"])), strict=True))
+        for instrument, row in last.items():
+            charges = {name: float(equity[name][row]) for name in CHARGES}
+            self._charged[instrument] = (equity["currency"][row], charges)
         fills = tables["fills"]
         for currency, fee in zip(fills["currency"], fills["fee"].tolist(), strict=True):
             self.fees[currency] = self.fees.get(currency, 0.0) + fee
+
+    def charged(self, currency: str, name: str) -> float:
+        """The sum of `funding` (received), `liquidation_fees` or `insurance` in a currency."""
+        parts = self._charged.values()
+        return sum((charges[name] for known, charges in parts if known == currency), 0.0)
 
 
 class MemorySink:
@@ -199,7 +229,7 @@ class MemorySink:
 
     @property
     def tables(self) -> dict[str, pa.Table]:
-        """`fills`, `orders`, `placements` and `equity`."""
+        """`fills`, `orders`, `placements`, `equity` and `funding`."""
         return {
             name: pa.concat_tables(chunks) if chunks else SCHEMAS[name].empty_table()
             for name, chunks in self._chunks.items()
@@ -207,8 +237,8 @@ class MemorySink:
 
 
 class ParquetSink:
-    """Writes the tables to a folder: `fills.parquet`, `orders.parquet`, `placements.parquet` and
-    `equity.parquet`.
+    """Writes the tables to a folder: `fills.parquet`, `orders.parquet`, `placements.parquet`,
+    `equity.parquet` and `funding.parquet`.
 
     The files are complete when its `with` block is left, also by an exception of the strategy.
     """

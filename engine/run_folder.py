@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunData", "read_run", "read_tables", "summary_figures"]
 
-_TABLES = ("fills", "orders", "placements", "equity")
+_TABLES = ("fills", "orders", "placements", "equity", "funding")
 _FILES = ("summary.json", "fills.parquet", "equity.parquet", "orders.parquet")
 
 

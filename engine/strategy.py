@@ -28,8 +28,10 @@ if TYPE_CHECKING:
         CobMember,
         Fill,
         Flow,
+        Funding,
         Gap,
         Kernel,
+        Liquidation,
         Order,
         Pivot,
         RiskEvent,
@@ -62,6 +64,8 @@ HANDLERS = (
     "on_fill",
     "on_gap",
     "on_risk",
+    "on_funding",
+    "on_liquidation",
     "on_stop",
 )
 
@@ -161,6 +165,12 @@ class Strategy(Generic[C]):
 
     def on_risk(self, event: RiskEvent) -> None:
         """Trading has ended (`event.is_killed`), or a position is being closed by its stop-loss."""
+
+    def on_funding(self, funding: Funding) -> None:
+        """Funding was paid (`funding.amount` below 0) or received."""
+
+    def on_liquidation(self, liquidation: Liquidation) -> None:
+        """The venue has closed a position; `on_order` and `on_fill` told it before."""
 
     def on_stop(self) -> None:
         """The data is at its end. Orders given here are refused (RUN_ENDED)."""
@@ -562,6 +572,20 @@ class Strategy(Generic[C]):
     def entry_px(self, instrument: str) -> float | None:
         """Average entry price of the position; None while flat."""
         return self._kernel.entry_px(self._market(instrument))
+
+    def mark_px(self, instrument: str) -> float | None:
+        """The venue's mark price that was received last, or else the mid; None before either."""
+        return self._kernel.mark_px(self._market(instrument))
+
+    def funding_rate(self, instrument: str) -> float | None:
+        """The funding rate that was received last; None before one."""
+        return self._kernel.funding_rate(self._market(instrument))
+
+    def liquidation_px(self, instrument: str) -> float | None:
+        """The mark price at which the venue would liquidate the position, all other marks staying
+        where they are; None where none does, and without margin.
+        """
+        return self._kernel.liquidation_px(self._market(instrument))
 
     def equity(self, currency: str) -> float | None:
         """Equity in a settlement currency; None where a position cannot be valued yet."""

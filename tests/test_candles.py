@@ -313,13 +313,13 @@ def test_rates_and_mark_prices_are_no_candles(tmp_path: Path) -> None:
             "binance_usdm_btcusdt_8h_funding_rate",
             "binance_usdm_btcusdt_8h_funding_rate.parquet: high, low, close and volume are 0 beside"
             " an open that is not in 1,095 of 1,095 rows: these are rates (such as funding), not"
-            " candles; nothing was imported",
+            " candles; nothing was imported (see format=funding)",
         ),
         (
             "binance_usdm_ethusdt_8h_mark",
             "binance_usdm_ethusdt_8h_mark.parquet: the volume is 0 in all 1,095 rows while the"
             " price moves in 1,095 of them: these are mark or index prices, not candles of trades;"
-            " nothing was imported",
+            " nothing was imported (see format=funding)",
         ),
     ):
         with pytest.raises(ValueError, match=r".") as caught:

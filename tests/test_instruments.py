@@ -19,7 +19,8 @@ PERP = "BTCUSDT-PERP.BINANCE"
 
 def test_a_definition_survives_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = load_instrument(PERP)
-    assert made.brackets is not None and made.brackets[1] == Bracket(
+    assert made.brackets is not None
+    assert made.brackets[1] == Bracket(
         floor="50000", cap="600000", rate="0.005", amount="50", leverage=100
     )
     other = dataclasses.replace(made, id="OTHER-PERP.BINANCE")
@@ -34,7 +35,8 @@ def test_a_definition_survives_its_file(tmp_path: Path, monkeypatch: pytest.Monk
 def test_packaged_brackets_follow_one_another_without_a_jump(name: str) -> None:
     """Binance's formula: amount of a level = floor × difference of rates + amount before."""
     brackets = load_instrument(name).brackets
-    assert brackets is not None and len(brackets) == 12
+    assert brackets is not None
+    assert len(brackets) == 12
     amount = rate = floor = Decimal(0)
     for bracket in brackets:
         assert Decimal(bracket.floor) == floor

@@ -344,7 +344,7 @@ def test_fee_models(fees, expected):
         ({"fees": FeesConfig(model="free")}, "fees.model: expected one of"),
         ({"fees": FeesConfig(model="flat")}, "fees.amount: expected an amount"),
         ({"fees": FeesConfig(model="tiers")}, "fees.tiers: expected at least one tier"),
-        ({"fees": FeesConfig(model="flat", amount="lots")}, "fees.amount: decimal"),
+        ({"fees": FeesConfig(model="flat", amount="lots")}, "fees.amount: expected a decimal"),
     ],
 )
 def test_models_that_cannot_be_are_named(settings, message):

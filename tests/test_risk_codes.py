@@ -10,14 +10,24 @@ import numpy as np
 import pytest
 
 from engine import _core
-from engine.config import ExchangeConfig, GroupRiskConfig, LatencyConfig, RiskConfig, key_paths
-from engine.risk import build_limits
+from engine.config import (
+    AccountConfig,
+    ExchangeConfig,
+    GroupRiskConfig,
+    LatencyConfig,
+    PositionConfig,
+    RiskConfig,
+    key_paths,
+)
+from engine.instruments import Bracket
 from tests import market
 from tests.market import ASK, BID, DELTA, LINEAR, SECOND, SNAPSHOT, START
-from tests.oracles.risk import Order
 from tests.risk_runs import ID, MS, OTHER, TWO, group, limits, modify, quotes, run
 
 DOCS = Path(__file__).parent.parent / "docs" / "risk.md"
+MARGINED = dataclasses.replace(
+    LINEAR, brackets=[Bracket("0", "1000000", "0.005", "0", 100)], liquidation_fee="0.01"
+)
 HUGE = dataclasses.replace(LINEAR, qty_max="1000000000")
 
 
@@ -103,6 +113,36 @@ CODES = {
         },
         {},
     ),
+    "PX_OUT_OF_BAND": (
+        lambda s: s.buy(ID, "0.1", "105.1", tif="IOC"),
+        {"instruments": (dataclasses.replace(LINEAR, px_band_up="1.05", px_band_down="0.95"),)},
+    ),
+    "MARGIN_INSUFFICIENT": (
+        {0.5: lambda s: s.buy(ID, "40", stop="101"), 1: lambda s: s.buy(ID, "90", "100.1")},
+        {
+            "instruments": (MARGINED,),
+            "account": AccountConfig(margin="cross", leverage=10),
+            "depths": [quotes((0, 99.9, 100.1), (2, 101, 101.2))],
+            "trades": [(2.5, BID, 1_012, 1)],
+        },
+    ),
+    "BALANCE_INSUFFICIENT": (
+        {0.5: lambda s: s.buy(ID, "4", stop="101"), 1: lambda s: s.buy(ID, "9", "100.1")},
+        {
+            "instruments": (dataclasses.replace(LINEAR, kind="spot"),),
+            "account": AccountConfig(margin="cross"),
+            "depths": [quotes((0, 99.9, 100.1), (2, 101, 101.2))],
+            "trades": [(2.5, BID, 1_012, 1)],
+        },
+    ),
+    "LIQUIDATION": (
+        {},
+        {
+            "instruments": (MARGINED,),
+            "account": AccountConfig(margin="cross", positions={ID: PositionConfig("60", "100")}),
+            "depths": [quotes((0, 99.9, 100.1), (2, 80, 80.2))],
+        },
+    ),
     "RISK_KILLED": (lambda s: [s.kill("enough"), BUY(s)], {}),
     "RISK_STOPPED": (
         {0.5: lambda s: s.buy(ID, "1"), 2.15: BUY},
@@ -165,6 +205,10 @@ CODES = {
             **TWO,
         },
     ),
+    "RISK_FUNDS": (
+        lambda s: s.buy(ID, "99", "99"),
+        {"instruments": (MARGINED,), "account": AccountConfig(margin="cross", leverage=9)},
+    ),
     "RISK_PRICE_MISSING": (
         lambda s: s.buy(OTHER.id, "0.1", "99"),
         {
@@ -174,8 +218,6 @@ CODES = {
         },
     ),
 }
-# Codes that no setting leads to: each has a test of its own.
-ELSEWHERE = {"RISK_FUNDS", "PX_OUT_OF_BAND"}
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -188,13 +230,6 @@ def test_every_code_is_told(code):
     assert len(told) == (code != "RUN_ENDED")
 
 
-def test_funds_are_told_by_whoever_knows_them():
-    risk = _core.RiskEngine([LINEAR], build_limits(RiskConfig(), [LINEAR]))
-    order = Order(0, buy=True, px_ticks=999, qty_lots=100)
-    assert risk.check(order, 0, (5, 5)) is None
-    assert risk.check(order, 0, (5, 6)) == "RISK_FUNDS"
-
-
 def rows_of(heading):
     """Cells of the table behind a heading of the documentation."""
     text = DOCS.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
@@ -205,7 +240,7 @@ def rows_of(heading):
 def test_the_table_of_codes_is_the_enum():
     rows = rows_of("Codes")
     assert [row[0].strip("`") for row in rows] == [name for name, _ in _core.REJECT_CODES]
-    assert {name for name, _ in _core.REJECT_CODES} == set(CODES) | ELSEWHERE
+    assert {name for name, _ in _core.REJECT_CODES} == set(CODES)
     assert all(row[1] and row[3] for row in rows), "each says when, and what to do"
     assert [row[0].strip("`") for row in rows_of("Over time")] == sorted(
         _core.RISK_CAUSES,

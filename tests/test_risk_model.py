@@ -62,9 +62,9 @@ class Both:
         self.plain.on_position(at, lots, Fraction(self.nets[at], MONEY))
         self.core.on_position(at, lots, self.nets[at])
 
-    def order(self, order: Order, ahead: int = 0, funds: tuple[int, int] | None = None) -> None:
-        code = self.plain.check(order, ahead, funds)
-        assert self.core.check(order, ahead, funds) == code
+    def order(self, order: Order, ahead: int = 0, is_covered: bool = True) -> None:
+        code = self.plain.check(order, ahead, is_covered)
+        assert self.core.check(order, ahead, is_covered) == code
         self.seen[code] += 1
         if code is None:
             for engine in (self.plain, self.core):
@@ -203,9 +203,9 @@ class Machine(RuleBasedStateMachine):
         live = sorted(self.both.plain.live)
         return data.draw(st.sampled_from(live)) if live else None
 
-    @rule(order=orders, ahead=st.integers(0, 3), funds=st.none() | st.tuples(small, small))
-    def order(self, order: Order, ahead: int, funds: tuple[int, int] | None) -> None:
-        self.both.order(order, ahead, funds)
+    @rule(order=orders, ahead=st.integers(0, 3), is_covered=st.booleans())
+    def order(self, order: Order, ahead: int, is_covered: bool) -> None:
+        self.both.order(order, ahead, is_covered)
 
     @rule(order=orders)
     def order_again(self, order: Order) -> None:
@@ -349,8 +349,7 @@ def random_operation(source: random.Random, both: Both) -> None:
     )
     kind = source.random()
     if kind < 0.35:
-        funds = (source.randint(0, 20), source.randint(0, 20)) if source.random() < 0.2 else None
-        both.order(order, source.choice([0, 0, 0, 1, 2]), funds)
+        both.order(order, source.choice([0, 0, 0, 1, 2]), source.random() < 0.9)
     elif kind < 0.4:
         both.pair(order, source.randint(2, 60))
     elif kind < 0.5:

@@ -273,10 +273,9 @@ class TestAttribution:
         ledger.sample(START + 2 * SECOND, Fraction(102))
         tables = ledger.tables()
         equity = tables["equity"].to_pylist()[0]
-        tables["equity"] = tables["equity"].append_column("funding", [[-0.5]])
-        tables["equity"] = tables["equity"].set_column(
-            tables["equity"].schema.get_field_index("equity"), "equity", [[equity["equity"] - 0.5]]
-        )
+        for name, value in (("funding", -0.5), ("equity", equity["equity"] - 0.5)):
+            at = tables["equity"].schema.get_field_index(name)
+            tables["equity"] = tables["equity"].set_column(at, name, [[value]])
         parts = (
             run_statistics(tables, LINEAR, initial={"USD": 1_000.0}, start_ns=START, every_ns=1)
             .overall["USD"]
@@ -299,11 +298,9 @@ class TestAttribution:
         ledger.fill(START + SECOND, 2, Fraction(100), Fraction(101))
         ledger.sample(START + 2 * SECOND, Fraction(105))
         tables = ledger.tables()
-        told = {"mark": 104.0, "liquidation_fees": 3.0, "insurance": 1.0}
-        for name, value in told.items():
-            tables["equity"] = tables["equity"].append_column(name, [[value]])
         # Valued at 104: 8 of profit, less 3, plus 1.
-        for name, value in (("unrealized_pnl", 8.0), ("equity", 1_006.0)):
+        told = {"mark": 104.0, "liquidation_fees": 3.0, "insurance": 1.0}
+        for name, value in (*told.items(), ("unrealized_pnl", 8.0), ("equity", 1_006.0)):
             at = tables["equity"].schema.get_field_index(name)
             tables["equity"] = tables["equity"].set_column(at, name, [[value]])
         found = run_statistics(

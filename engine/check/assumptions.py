@@ -10,10 +10,10 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from engine.backtest import BY_ORDERS
 from engine.catalog import Catalog
 from engine.config import ConfigError, FeesConfig, LatencyConfig
 from engine.latency import samples_of
+from engine.run_feeds import BY_ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Variant:
 
 def variants(config: RunConfig) -> list[Variant]:
     """The runs to hold against a configuration. Raises ConfigError for settings without meaning."""
-    found = [*_latencies(config), *_fees(config), *_exchanges(config)]
+    found = [*_latencies(config), *_fees(config), *_exchanges(config), *_accounts(config)]
     return [variant for variant in found if variant.config != config]
 
 
@@ -137,6 +137,20 @@ def _fees(config: RunConfig) -> Iterator[Variant]:
 def _dearer(fee: str, part: Decimal = HALF) -> str:
     """A fee with a part of itself added, a rebate with it taken away."""
     return format((Decimal(fee) + part * abs(Decimal(fee))).normalize(), "f")
+
+
+def _accounts(config: RunConfig) -> Iterator[Variant]:
+    own = config.account
+    derivatives = [item for item in config.instruments() if item.kind != "spot"]
+    if own.margin == "none" and all(item.brackets for item in derivatives):
+        name = f"cross margin, leverage {own.leverage}" if derivatives else "balances not overdrawn"
+        hinge = "the result hinges on positions that the account does not carry"
+        account = replace(own, margin="cross")
+        yield Variant(name, "worse", hinge, replace(config, account=account))
+    if own.funding in ("recorded", "configured") and derivatives:
+        account = replace(own, funding="none")
+        hinge = "the result hinges on funding"
+        yield Variant("no funding", "other", hinge, replace(config, account=account))
 
 
 def _exchanges(config: RunConfig) -> Iterator[Variant]:

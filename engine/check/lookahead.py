@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.backtest import BY_ORDERS
 from engine.catalog import Catalog
 from engine.check.compare import AT_THE_END, comparable_until, first_difference, where
 from engine.check.cutting import cut_catalog, first_row
 from engine.check.runs import CheckError, Job, Outcome
 from engine.check.settings import Report
+from engine.run_feeds import BY_ORDERS
 from engine.units import utc_text
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _cuts(session: Session, catalog: Catalog, commands: list[Command]) -> list[t
         for kind in sorted({entry.kind for entry in catalog.manifest(name).files} - left_out)
     ]
     begins = max(
-        min(entry.ts_recv_first_ns for entry in catalog.manifest(name).event_files)
+        min(entry.ts_recv_first_ns for entry in catalog.manifest(name).run_files)
         for name in session.config.instrument
     )
     chosen = set()

@@ -40,7 +40,18 @@ __all__ = [
 
 T = TypeVar("T")
 
-RUN_GROUPS = ("strategy", "instrument", "data", "cob", "exchange", "latency", "fees", "risk", "run")
+RUN_GROUPS = (
+    "strategy",
+    "instrument",
+    "data",
+    "cob",
+    "exchange",
+    "latency",
+    "fees",
+    "account",
+    "risk",
+    "run",
+)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engine.backtest import stream_kinds
 from engine.catalog import catalog_rows
+from engine.run_feeds import stream_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

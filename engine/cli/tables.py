@@ -179,9 +179,11 @@ def _money_rows(summary: Mapping[str, Any], currency: str | None) -> list[tuple[
             (f"PnL, {name}", amount(part["pnl"], name, signed=True))
             for name, part in summary["by_currency"].items()
         ]
+    funding = summary["funding"]
     return [
         ("PnL", amount(summary["pnl"], currency, signed=True)),
         ("fees", amount(summary["fees"], currency)),
+        *([("funding", amount(funding, currency, signed=True))] if summary["fundings"] else []),
         ("max drawdown", amount(summary["max_drawdown"], currency)),
         ("Sharpe, a year", number(summary["sharpe"], digits=2)),
     ]

@@ -190,7 +190,7 @@ class _Survey:
         They may follow upon it, also overlapping its end (messages seen before are then left out
         by their ids), or lie wholly before or between its files.
         """
-        # Candles and single orders are no part of the streams that recordings go on from.
+        # Candles, single orders and rates are no part of the streams that recordings go on from.
         files = [] if old is None else old.event_files
         if old is None or not files:
             return None, True

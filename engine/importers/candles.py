@@ -21,10 +21,11 @@ import numpy as np
 
 from engine.catalog import BAR_INTERVALS, Catalog
 from engine.config import ConfigError, did_you_mean
-from engine.importers.candle_rows import OPTIONAL, PRICES, CandleReader, Candles, shown, utc
+from engine.importers.candle_rows import OPTIONAL, PRICES, CandleReader, Candles
 from engine.importers.columns import TIME_UNITS
 from engine.importers.report import BrokenLine, ImportFailed, ImportReport
 from engine.importers.sources import identified
+from engine.importers.table_rows import columns_of, shown, utc
 from engine.importers.tables import open_table
 from engine.instruments import load_instrument
 
@@ -46,6 +47,7 @@ OPTIONS = ("interval", "preset", "ts_unit", "columns", "skip_lines", *_FIELDS)
 """The names that `options.NAME` can have."""
 
 _USUAL = {
+    **{name: (name,) for name in _FIELDS},
     "ts": ("ts_ms", "ts_us", "ts_ns", "ts_s", "ts", "time", "timestamp", "open_time", "date"),
     "volume": ("volume", "vol"),
 }
@@ -239,7 +241,7 @@ class _Import:
 
     def _reader(self, path: Path, table: Table) -> tuple[CandleReader, dict[str, str]]:
         layout = self._layout
-        fields = _fields(path, table.names, layout)
+        fields = columns_of(path, table.names, layout.columns, _USUAL, _NEEDED)
         reader = CandleReader(path, fields, self._instrument, layout.interval_ns, layout.ts_unit)
         return reader, fields
 
@@ -442,30 +444,3 @@ class _Import:
             bytes_written=sum(entry.bytes for entry in entries),
             notes=self.notes,
         )
-
-
-def _fields(path: Path, names: list[str], layout: CandleLayout) -> dict[str, str]:
-    """The column of each field: the one that the layout names, else one of the usual names."""
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ImportFailed(f"{path}: expected each column once, found {twice[0]} twice")
-    fields = dict(layout.columns)
-    by_lower = {name.lower(): name for name in reversed(names)}
-    for name in _FIELDS:
-        if name in fields:
-            if fields[name] not in names:
-                raise ImportFailed(
-                    f"{path}: expected a column '{fields[name]}' (options.{name}), found"
-                    f" {', '.join(names)}{did_you_mean(fields[name], names, show_all=0)}"
-                )
-            continue
-        usual = _USUAL.get(name, (name,))
-        found = next((by_lower[item] for item in usual if item in by_lower), None)
-        if found is not None:
-            fields[name] = found
-        elif name in _NEEDED:
-            raise ImportFailed(
-                f"{path}: expected a column {' or '.join(usual)}, found {', '.join(names)}; name"
-                f" it with options.{name}=..."
-            )
-    return fields

@@ -5,10 +5,10 @@ Read are Binance's public files (`BTCUSDT-fundingRate-2023-01.zip`, and the zips
 `options.NAME` names others. What a file holds its columns tell, and candles of zeros with an open
 hold rates; `options.kind` decides otherwise. For the shapes see `engine.importers.funding_rows`.
 
-Rows are taken as they come: one that cannot be used, or that goes back in time, is a broken row with
-its reason; the same row twice counts as a duplicate and is left out. Nothing is sorted and nothing
-is filled in. Rates and prices finer than 1e-8 are taken to the nearest and counted. The files have
-no receive times: each is the venue's time plus `base_latency_ns`.
+Rows are taken as they come: one that cannot be used, or that goes back in time, is a broken row
+with its reason; the same row twice counts as a duplicate and is left out. Nothing is sorted and
+nothing is filled in. Rates and prices finer than 1e-8 are taken to the nearest and counted. The
+files have no receive times: each is the venue's time plus `base_latency_ns`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import numpy as np
 
 from engine.catalog import BAR_INTERVALS, Catalog
 from engine.config import ConfigError, did_you_mean
-from engine.importers.candle_rows import PRICES, utc
+from engine.importers.candle_rows import PRICES
 from engine.importers.columns import TIME_UNITS
 from engine.importers.delimited import Tally
-from engine.importers.funding_rows import FIELDS, RateReader, fields_of, is_rates_as_candles
+from engine.importers.funding_rows import FIELDS, USUAL, RateReader, is_rates_as_candles
 from engine.importers.report import ImportFailed, ImportReport
 from engine.importers.sources import identified
+from engine.importers.table_rows import columns_of, utc
 from engine.importers.tables import open_table
 from engine.instruments import load_instrument
 
@@ -172,8 +173,9 @@ class _Import:
                 f" expects {self._instrument.symbol}"
             )
         with contextlib.closing(self._open(path)) as table:
-            given = {name: self._request.options.get(name) for name in FIELDS}
-            fields = fields_of(path, table.names, {k: v for k, v in given.items() if v})
+            options = self._request.options
+            given = {name: options[name] for name in FIELDS if name in options}
+            fields = columns_of(path, table.names, given, USUAL)
             batch = next(table.batches, None)
             kind, fields = _told(path, table.names, fields, batch, self._request.options)
             look = _File(path, kind, fields, 0, None)
@@ -285,7 +287,9 @@ class _Import:
                 end_ns=entry.ts_recv_last_ns + 1,
             )
         )
-        new = mine.join(theirs, on=mine.columns, how="anti", nulls_equal=True, maintain_order="left")
+        new = mine.join(
+            theirs, on=mine.columns, how="anti", nulls_equal=True, maintain_order="left"
+        )
         if len(new):
             row = new.row(0, named=True)
             same = theirs.filter(pl.col("ts_event_ns") == row["ts_event_ns"])
@@ -389,7 +393,7 @@ def _told(
     """The kind of data that a file holds, and those of its columns that it is read from."""
     has_candles = all(name in fields for name in PRICES)
     wanted = options.get("kind")
-    common = {name: fields[name] for name in ("ts", "symbol") if name in fields}
+    common: dict[str, str] = {name: fields[name] for name in ("ts", "symbol") if name in fields}
     if "ts" not in fields:
         found = f"found {', '.join(names)}; name it with options.ts=..."
         raise ImportFailed(f"{path}: expected a column of times, {found}")

@@ -2,10 +2,10 @@
 not.
 
 Three shapes are read. Rates: a time, a rate, and the mark price where the source tells it; candles
-with a rate as their open and zeros for the rest are rates too. Mark prices by themselves: a time and
-a price. Mark candles: each becomes its open at its start and its high, low and close at its last
-millisecond, which is when they are known for certain; a high or low that is the open or the close
-adds nothing and is left out.
+with a rate as their open and zeros for the rest are rates too. Mark prices by themselves: a time
+and a price. Mark candles: each becomes its open at its start and its high, low and close at its
+last millisecond, which is when they are known for certain; a high or low that is the open or the
+close adds nothing and is left out.
 """
 
 from __future__ import annotations
@@ -17,17 +17,9 @@ import numpy as np
 
 from engine import _core
 from engine.catalog_tables import funding_schema, marks_schema
-from engine.config import did_you_mean
-from engine.importers.candle_rows import (
-    PRICES,
-    TS_MAX_NS,
-    TS_MIN_NS,
-    is_empty,
-    shown,
-    time_unit,
-)
-from engine.importers.columns import steps, times_ns
-from engine.importers.report import ImportFailed
+from engine.importers.candle_rows import PRICES
+from engine.importers.columns import steps
+from engine.importers.table_rows import RowReader, is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,12 +32,9 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["FIELDS", "RateReader", "RateRows", "fields_of", "is_rates_as_candles"]
+__all__ = ["FIELDS", "USUAL", "RateReader", "RateRows", "is_rates_as_candles"]
 
-FIELDS = ("ts", "rate", "mark", "symbol", *PRICES)
-"""What a column can be: `options.NAME` names it where it has none of the usual names."""
-
-_USUAL = {
+USUAL = {
     "ts": (
         *("calc_time", "fundingtime", "funding_time", "ts_ms", "ts_us", "ts_ns", "ts_s", "ts"),
         *("time", "timestamp", "open_time", "date"),
@@ -55,10 +44,12 @@ _USUAL = {
     "symbol": ("symbol",),
     **{name: (name,) for name in PRICES},
 }
+FIELDS = tuple(USUAL)
+"""What a column can be: `options.NAME` names it where it has none of the usual names."""
+
 _STEP = "0.00000001"
 _RATE_UNITS = 10**8
 _CLOSES_NS = 1_000_000
-_REASONS_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -124,40 +115,22 @@ class RateRows:
         return times[kept], np.stack([first, high, low, close], axis=1)[kept]
 
 
-class RateReader:
-    """Reads the batches of one file. `columns` maps fields to the file's columns, `interval_ns` is
-    that of candles (0: the rows are none).
+class RateReader(RowReader):
+    """Reads the rates or marks of one file; `interval_ns` is that of candles (0: the rows are
+    none).
     """
 
     def __init__(
         self, path: Path, columns: Mapping[str, str], symbol: str, interval_ns: int, ts_unit: str
     ) -> None:
-        self._path = path
-        self._columns = columns
+        super().__init__(path, columns, ts_unit)
         self._symbol = symbol
         self._interval_ns = interval_ns
-        self.ts_unit = ts_unit
         self.rounded = 0
-
-    def times(self, batch: Batch) -> tuple[Integers, Mask]:
-        """The time of each row in ns, and which rows have one."""
-        column = batch.columns[self._columns["ts"]]
-        if self.ts_unit == "auto":
-            self.ts_unit = time_unit(self._columns["ts"], column)
-        try:
-            return times_ns(column, self.ts_unit)
-        except TypeError as error:
-            raise self._wrong_type("ts", error) from error
 
     def read(self, batch: Batch) -> tuple[RateRows, dict[int, str]]:
         """The sound rows of a batch, and why the first of the others are none."""
-        reasons: dict[int, str] = {}
-        ok = np.ones(batch.rows, np.bool_)
-        times, timed = self.times(batch)
-        self._judge(batch, "ts", timed, ok, reasons, f"a time ({self.ts_unit})")
-        in_range = (times >= TS_MIN_NS) & (times <= TS_MAX_NS)
-        hint = f"a time from 2009 to 2100 in {self.ts_unit} (see options.ts_unit)"
-        self._judge(batch, "ts", in_range, ok, reasons, hint)
+        times, ok, reasons = self._begin(batch)
         if "symbol" in self._columns:
             self._judge(batch, "symbol", self._is_ours(batch), ok, reasons, self._symbol)
         if "rate" in self._columns:
@@ -170,14 +143,14 @@ class RateReader:
         return rows.only(ok), reasons
 
     def _rates(self, batch: Batch, ok: Mask, reasons: dict[int, str]) -> dict[str, Integers]:
-        rate = self._steps(batch, "rate")
+        rate = self._steps(batch, "rate", _STEP, nearest=True)
         sound = rate.ok & (np.abs(rate.values) < _RATE_UNITS)
         self._judge(batch, "rate", sound, ok, reasons, "a share between -1 and 1")
         self.rounded += int((rate.rounded & ok).sum())
-        mark = np.full(batch.rows, _core.PX_NONE, np.int64)
+        mark: Integers = np.full(batch.rows, _core.PX_NONE, np.int64)
         if "mark" in self._columns:
             given = ~is_empty(batch.columns[self._columns["mark"]])
-            prices = self._steps(batch, "mark")
+            prices = self._steps(batch, "mark", _STEP, nearest=True)
             # Binance answers 0 or nothing for fundings before it kept their mark prices.
             given &= ~(prices.ok & (prices.values == 0))
             sound = (prices.ok & (prices.values > 0)) | ~given
@@ -198,7 +171,7 @@ class RateReader:
         return {f"{name}_e8": values for name, values in found.items()}
 
     def _prices(self, batch: Batch, name: str, ok: Mask, reasons: dict[int, str]) -> Integers:
-        found = self._steps(batch, name)
+        found = self._steps(batch, name, _STEP, nearest=True)
         self._judge(batch, name, found.ok & (found.values > 0), ok, reasons, "a price above 0")
         self.rounded += int((found.rounded & ok).sum())
         values: Integers = found.values
@@ -214,54 +187,6 @@ class RateReader:
         ours = pc.equal(column.cast(pa.binary()), self._symbol.encode()).fill_null(False)
         found: Mask = ours.to_numpy(zero_copy_only=False)
         return found
-
-    def _steps(self, batch: Batch, name: str) -> Any:
-        try:
-            return steps(batch.columns[self._columns[name]], _STEP, nearest=True)
-        except TypeError as error:
-            raise self._wrong_type(name, error) from error
-
-    def _judge(
-        self,
-        batch: Batch,
-        name: str,
-        sound: Mask,
-        ok: Mask,
-        reasons: dict[int, str],
-        expected: str,
-    ) -> None:
-        """Takes out of `ok` what is not sound, with the reason."""
-        column = batch.columns[self._columns[name]]
-        for at in np.flatnonzero(ok & ~sound)[:_REASONS_KEPT].tolist():
-            reasons[at] = f"{self._columns[name]}: expected {expected}, found {shown(column[at])}"
-        ok &= sound
-
-    def _wrong_type(self, name: str, error: TypeError) -> ImportFailed:
-        expected = "times" if name == "ts" else "numbers or decimal text"
-        return ImportFailed(
-            f"{self._path}: column {self._columns[name]}: expected {expected}, found the type"
-            f" {error}; nothing was imported"
-        )
-
-
-def fields_of(path: Path, names: list[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The column of each field that a file has: the one given, else one of the usual names."""
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ImportFailed(f"{path}: expected each column once, found {twice[0]} twice")
-    fields: dict[str, str] = {}
-    by_lower = {name.lower(): name for name in reversed(names)}
-    for name in FIELDS:
-        if name in given and given[name] not in names:
-            raise ImportFailed(
-                f"{path}: expected a column '{given[name]}' (options.{name}), found"
-                f" {', '.join(names)}{did_you_mean(given[name], names, show_all=0)}"
-            )
-        found = next((by_lower[item] for item in _USUAL[name] if item in by_lower), None)
-        column = given.get(name, found)
-        if column is not None:
-            fields[name] = column
-    return fields
 
 
 def is_rates_as_candles(batch: Batch, fields: Mapping[str, str]) -> bool:

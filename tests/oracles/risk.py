@@ -114,21 +114,19 @@ class PlainRisk:
 
     # What may be sent.
 
-    def check(
-        self, order: Order, ahead: int = 0, funds: tuple[int, int] | None = None
-    ) -> str | None:
+    def check(self, order: Order, ahead: int = 0, is_covered: bool = True) -> str | None:
         extra = max(order.qty_lots - self._list_counts(order), 0)
-        return self._judge(order, extra, funds, new_behind=ahead)
+        return self._judge(order, extra, is_covered, new_behind=ahead)
 
     def check_modify(self, order_id: int, order: Order) -> str | None:
         wanted = order.qty_lots - self.live[order_id].filled_lots
         counted = self._list_counts(self.live[order_id].order)
         own = self.live[order_id].may_fill()
         extra = max(wanted - max(counted, own), 0)
-        return self._judge(order, extra, None, new_behind=None)
+        return self._judge(order, extra, True, new_behind=None)
 
     def _judge(
-        self, order: Order, extra: int, funds: tuple[int, int] | None, *, new_behind: int | None
+        self, order: Order, extra: int, is_covered: bool, *, new_behind: int | None
     ) -> str | None:
         at, is_new, ahead = order.instrument, new_behind is not None, new_behind or 0
         own = [live for live in self.live.values() if live.order.instrument == at]
@@ -183,7 +181,7 @@ class PlainRisk:
         ]
         if grows:
             rules += self._exposure_rules(order, self._reach(at, order.buy) + extra)
-        rules.append(("RISK_FUNDS", lambda: funds is not None and funds[1] > funds[0]))
+        rules.append(("RISK_FUNDS", lambda: not is_covered))
         for code, is_broken in rules:
             try:
                 if is_broken():

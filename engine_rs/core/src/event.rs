@@ -95,6 +95,12 @@ impl Side {
             _ => return None,
         })
     }
+
+    /// A quantity with the sign of the side of an order: below 0 sells.
+    #[inline]
+    pub fn signed(self, lots: i64) -> i64 {
+        if self == Self::Bid { lots } else { -lots }
+    }
 }
 
 /// Bits of [`Event::flags`].

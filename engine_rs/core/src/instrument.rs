@@ -4,7 +4,7 @@ use crate::decimal::Step;
 use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::margin::Brackets;
-use crate::money::{Px, RATE_UNITS, Rate};
+use crate::money::{RATE_UNITS, Rate};
 
 /// How quantity and price turn into money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,21 +108,14 @@ impl PxBand {
         Ok(Self { up, down })
     }
 
-    /// Whether a limit price lies within the band around the mark; true where a product does not
-    /// fit, which only damaged prices reach.
-    pub fn allows(self, side: Side, px_ticks: i64, tick: Step, mark: Px) -> bool {
-        let Some(px) = px_ticks
-            .checked_mul(2)
-            .and_then(|px_x2| Px::from_half_ticks(px_x2, tick))
-        else {
-            return true;
-        };
-        let px = i128::from(px.0) * RATE_UNITS;
-        let mark = i128::from(mark.0);
+    /// Whether a limit price lies within the band around twice the mark price in ticks.
+    pub fn allows(self, side: Side, px_ticks: i64, mark_px_x2: i64) -> bool {
+        let px_x2 = i128::from(px_ticks) * 2 * RATE_UNITS;
+        let mark_x2 = i128::from(mark_px_x2);
         if side == Side::Bid {
-            px <= mark * i128::from(self.up)
+            px_x2 <= mark_x2 * i128::from(self.up)
         } else {
-            px >= mark * i128::from(self.down)
+            px_x2 >= mark_x2 * i128::from(self.down)
         }
     }
 }
@@ -156,8 +149,6 @@ mod tests {
     #[test]
     fn prices_within_the_band() {
         let band = PxBand::parse("1.05", "0.95").unwrap();
-        let tick = Step::parse("0.1").unwrap();
-        let mark = Px(10_000_000_000); // 100
         for (side, px_ticks, allowed) in [
             (Side::Bid, 1_050, true),
             (Side::Bid, 1_051, false),
@@ -166,11 +157,8 @@ mod tests {
             (Side::Ask, 949, false),
             (Side::Ask, 100_000, true),
         ] {
-            assert_eq!(
-                band.allows(side, px_ticks, tick, mark),
-                allowed,
-                "{px_ticks}"
-            );
+            let found = band.allows(side, px_ticks, 2 * 1_000);
+            assert_eq!(found, allowed, "{px_ticks}");
         }
         for (up, down) in [
             ("0.99", "0.95"),

@@ -18,6 +18,7 @@ pub mod instrument;
 pub mod kernel;
 pub mod l3;
 pub mod ladder;
+pub mod ledger;
 pub mod margin;
 pub mod money;
 pub mod order;

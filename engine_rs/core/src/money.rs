@@ -24,6 +24,8 @@ pub struct Money(pub i128);
 impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// The largest amount that anything is valued at: 1e16 units of the currency.
+    pub const MAX: Self = Self(VALUE_MAX);
 
     /// An amount from decimal text of at most 12 places, within 1e16 units of the currency.
     pub fn parse(text: &str) -> Result<Self> {
@@ -76,6 +78,12 @@ impl Rate {
         }
         Ok(Self(rate))
     }
+
+    /// The rate as a float, for the edges only.
+    #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / 1e8
+    }
 }
 
 /// A price in units of 1e-8 of the quote asset. Mark prices are averages, finer than the tick.
@@ -83,6 +91,15 @@ impl Rate {
 pub struct Px(pub i64);
 
 impl Px {
+    /// A price above 0 from decimal text of at most 8 places.
+    pub fn parse(text: &str) -> Result<Self> {
+        let px = Step::parse("0.00000001")?.count(text.as_bytes())?;
+        if px <= 0 {
+            return Err(Error::invalid("price", "a decimal above 0", text));
+        }
+        Ok(Self(px))
+    }
+
     /// A number of half ticks as a price, such as a bid plus an ask for their mid; rounded half away
     /// from zero where that is finer than 1e-8. `None` beyond 64 bits.
     pub fn from_half_ticks(px_x2: i64, tick: Step) -> Option<Self> {
@@ -94,10 +111,36 @@ impl Px {
         i64::try_from(div_round(top, bottom)).ok().map(Self)
     }
 
+    /// The price as a number of half ticks, rounded to the nearest; `None` beyond 64 bits.
+    pub fn half_ticks(self, tick: Step) -> Option<i64> {
+        let (mantissa, places) = tick.parts();
+        let top = i128::from(self.0)
+            .checked_mul(10i128.checked_pow(places)?)?
+            .checked_mul(2)?;
+        let bottom = i128::from(mantissa).checked_mul(RATE_UNITS)?;
+        i64::try_from(div_round(top, bottom)).ok()
+    }
+
+    /// The price as a number of ticks, rounded up or down; `None` beyond 64 bits.
+    pub fn ticks(self, tick: Step, up: bool) -> Option<i64> {
+        let (mantissa, places) = tick.parts();
+        let top = i128::from(self.0).checked_mul(10i128.checked_pow(places)?)?;
+        let bottom = i128::from(mantissa).checked_mul(RATE_UNITS)?;
+        let down = top.div_euclid(bottom);
+        let is_between = up && top.rem_euclid(bottom) != 0;
+        i64::try_from(down + i128::from(is_between)).ok()
+    }
+
     /// The price as a float, for the edges only.
     #[allow(clippy::cast_precision_loss, reason = "a float is what is asked for")]
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / 1e8
+    }
+}
+
+impl std::fmt::Display for Px {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_decimal(f, i128::from(self.0), RATE_PLACES)
     }
 }
 
@@ -414,6 +457,26 @@ pub(crate) mod tests {
             Px::from_half_ticks(i64::MAX, Step::parse("1").unwrap()),
             None
         );
+    }
+
+    #[test]
+    fn prices_in_ticks_are_rounded_as_asked() {
+        let tick = Step::parse("0.1").unwrap();
+        let px = |text: &str| Px::parse(text).unwrap();
+        assert_eq!(px("100.05").ticks(tick, false), Some(1_000));
+        assert_eq!(px("100.05").ticks(tick, true), Some(1_001));
+        assert_eq!(px("100.1").ticks(tick, true), Some(1_001));
+        assert_eq!(px("100.05").half_ticks(tick), Some(2_001));
+        assert_eq!(px("100.07").half_ticks(tick), Some(2_001));
+        assert_eq!(px("100.08").half_ticks(tick), Some(2_002));
+        assert_eq!(
+            Px(i64::MAX).ticks(Step::parse("0.00000001").unwrap(), true),
+            Some(i64::MAX)
+        );
+        assert_eq!(px("100.05").to_string(), "100.05");
+        for text in ["0", "-1", "0.000000001", "x", "99999999999999999999"] {
+            assert!(Px::parse(text).is_err(), "{text} was accepted");
+        }
     }
 
     #[test]

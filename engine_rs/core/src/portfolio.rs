@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Result};
 use crate::instrument::Instrument;
-use crate::money::{Money, Valuer};
+use crate::money::{Money, Px, Valuer};
 
 /// What is held of one instrument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Position {
     pub liquidation_fees: Money,
     /// Losses that the venue's insurance covered.
     pub insurance: Money,
+    /// What is set aside for it in its currency's wallet, where margin is isolated.
+    pub margin: Money,
     /// Σ value of all that was bought, below zero for what was sold.
     bought: Money,
 }
@@ -88,6 +90,27 @@ impl Account {
             .valuer
             .value_at_mid(mid_px_x2?, self.position.qty_lots)?;
         Some(value - self.position.entry_value)
+    }
+
+    /// As [`Self::unrealized`], at a price in units of 1e-8.
+    pub fn unrealized_at(&self, px: Px) -> Option<Money> {
+        let value = self.valuer.value_at(px, self.position.qty_lots)?;
+        Some(value - self.position.entry_value)
+    }
+
+    /// Takes over a position that was opened before, at its entry price; `None`, and nothing
+    /// changed, where its value does not fit.
+    pub fn open(&mut self, qty_lots: i64, entry: Px) -> Option<()> {
+        let value = self.valuer.value_at(entry, qty_lots)?;
+        self.position.qty_lots = qty_lots;
+        self.position.entry_value = value;
+        self.position.bought = value;
+        Some(())
+    }
+
+    /// The position, to book what is no fill.
+    pub(crate) fn position_mut(&mut self) -> &mut Position {
+        &mut self.position
     }
 
     /// The average entry price in ticks; `None` while flat.
@@ -194,7 +217,7 @@ fn clamp_to(qty: i64, held: i64) -> i64 {
 }
 
 /// `part / whole` of an amount, rounded towards zero; the rest stays where it was.
-fn share(amount: Money, part: i64, whole: i64) -> Money {
+pub(crate) fn share(amount: Money, part: i64, whole: i64) -> Money {
     if part == 0 {
         return Money::ZERO;
     }

@@ -5,16 +5,18 @@
 use cobalt_core::Event;
 use cobalt_core::decimal::Step as DecimalStep;
 use cobalt_core::event::{EventKind, SEQ_NONE, Side, flags};
+use cobalt_core::exchange::SelfTrade;
 use cobalt_core::exchange::models::{
     BookWalk, ConstantLatency, Distribution, FeedLatency, FillModel, LatencyModel, NoPartialFill,
     PartialFill, Probability, ProbabilityQueue, QueueModel, RandomLatency, RiskAverseQueue,
     ValueFees,
 };
-use cobalt_core::exchange::{Rules, SelfTrade};
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
-use cobalt_core::kernel::{Fill, Kernel, MarketSettings, RiskSettings, Settings, Step, StreamKind};
-use cobalt_core::margin::Brackets;
-use cobalt_core::money::{Money, Rate};
+use cobalt_core::kernel::{
+    Fill, Kernel, MarkSource, MarketSettings, RiskSettings, Settings, Step, StreamKind,
+};
+use cobalt_core::margin::{Bracket, Brackets, Mode};
+use cobalt_core::money::{Money, Px, Rate};
 use cobalt_core::order::{
     Change, NewOrder, OrderKind, Role, Status, TimeInForce, Trail, Trigger, TriggerBy, TriggerKind,
 };
@@ -113,18 +115,66 @@ fn instrument(kind: ContractKind) -> Instrument {
         quote: "USD".into(),
         maker_fee: FeeRate(-1_000),
         taker_fee: FeeRate(50_000),
-        brackets: Brackets::default(),
-        liquidation_fee: Rate::default(),
+        brackets: Brackets::new(vec![Bracket {
+            floor: Money::ZERO,
+            cap: Money::MAX,
+            rate: Rate::parse("0.005").unwrap(),
+            amount: Money::ZERO,
+            leverage_max: 100,
+        }])
+        .unwrap(),
+        liquidation_fee: Rate::parse("0.01").unwrap(),
         px_band: None,
     }
 }
 
-fn settings(random: &mut Random, inverse: bool, causal_responses: bool) -> Settings {
-    let instrument = instrument(if inverse {
+/// Mark prices near those of the depth messages, and fundings, received late.
+fn rates(random: &mut Random, depth: &[Event]) -> (Vec<Event>, Vec<Event>) {
+    let (mut marks, mut fundings) = (Vec::new(), Vec::new());
+    let heads = depth.iter().filter(|row| row.is_first());
+    for head in heads.filter(|row| row.kind == EventKind::Snapshot as u8) {
+        let tick = 10_000_000;
+        let row = Event {
+            ts_recv_ns: head.ts_event_ns + 9 * MS,
+            px_ticks: (head.px_ticks + between(random, -2, 2)) * tick + between(random, 0, tick),
+            kind: EventKind::Mark as u8,
+            side: Side::None as u8,
+            flags: flags::FIRST | flags::LAST,
+            qty_lots: 0,
+            ..*head
+        };
+        if random.chance(0.1) {
+            fundings.push(Event {
+                kind: EventKind::Funding as u8,
+                qty_lots: between(random, -300_000, 300_000),
+                ..row
+            });
+        } else {
+            marks.push(row);
+        }
+    }
+    (marks, fundings)
+}
+
+fn settings(random: &mut Random, case: &Case) -> Settings {
+    let instrument = instrument(if case.inverse {
         ContractKind::Inverse
     } else {
         ContractKind::Linear
     });
+    let mark = pick(
+        random,
+        &[MarkSource::Mid, MarkSource::Last, MarkSource::Recorded],
+    );
+    let currency = instrument.settlement().to_owned();
+    let begun = if case.margin == Mode::None {
+        "5000"
+    } else if case.inverse {
+        "0.02"
+    } else {
+        "200"
+    };
+    let held = random.chance(0.2) && case.margin != Mode::None;
     let fill: Box<dyn FillModel> = match random.below(3) {
         0 => Box::new(NoPartialFill),
         1 => Box::new(PartialFill),
@@ -162,15 +212,16 @@ fn settings(random: &mut Random, inverse: bool, causal_responses: bool) -> Setti
             latency,
             queue,
             fill,
-            rules: Rules {
-                self_trade,
-                ..Rules::default()
-            },
+            self_trade,
+            leverage: 100,
+            mark,
+            position: held.then(|| (between(random, -9, 9), Px(10_000_000_000))),
         }],
         fees: Box::new(ValueFees::new(vec![rates])),
-        causal_responses,
+        causal_responses: case.causal_responses,
+        margin: case.margin,
         risk: RiskSettings::none(1),
-        cash: vec![("USD".into(), Money(5_000))],
+        cash: vec![(currency, Money::parse(begun).unwrap())],
         equity_every_ns: 1_000 * MS,
         begin_ns: None,
         fingerprint: String::new(),
@@ -286,11 +337,13 @@ fn act(kernel: &mut Kernel, random: &mut Random, plain: bool) {
 }
 
 /// A random run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Case {
     seed: u64,
     inverse: bool,
     causal_responses: bool,
+    /// How positions are backed; with margin there are marks and fundings too.
+    margin: Mode,
     /// Without reduce-only orders and brackets.
     plain: bool,
     /// A limit on the position.
@@ -305,9 +358,7 @@ fn run(seed: u64, inverse: bool, causal_responses: bool) -> (Kernel, Vec<Fill>) 
         seed,
         inverse,
         causal_responses,
-        plain: false,
-        position_lots_max: None,
-        kill_after_ns: None,
+        ..Case::default()
     })
 }
 
@@ -315,10 +366,16 @@ fn run_case(case: Case) -> (Kernel, Vec<Fill>) {
     let causal_responses = case.causal_responses;
     let mut random = Random::new(case.seed, 0);
     let (depth, trades) = market(&mut random, 250);
-    let mut settings = settings(&mut random, case.inverse, causal_responses);
+    let (marks, fundings) = rates(&mut random, &depth);
+    let mut settings = settings(&mut random, &case);
     settings.risk.limits.instruments[0].position_lots_max = case.position_lots_max;
+    let mut held = settings.markets[0].position.map_or(0, |(lots, _)| lots);
     let mut kernel = Kernel::new(settings).unwrap();
-    for (kind, rows) in [(StreamKind::Depth, depth), (StreamKind::Trades, trades)] {
+    let mut streams = vec![(StreamKind::Depth, depth), (StreamKind::Trades, trades)];
+    if case.margin != Mode::None {
+        streams.extend([(StreamKind::Marks, marks), (StreamKind::Funding, fundings)]);
+    }
+    for (kind, rows) in streams {
         let stream = kernel.add_stream(0, kind).unwrap();
         kernel.feed(stream, Box::new(rows)).unwrap();
         kernel.end_stream(stream).unwrap();
@@ -327,7 +384,6 @@ fn run_case(case: Case) -> (Kernel, Vec<Fill>) {
     // The latest venue time of what was received; reduce-only orders by id.
     let mut seen_ns = 0;
     let mut reducing: BTreeMap<u64, bool> = BTreeMap::new();
-    let mut held = 0;
     loop {
         match kernel.next(u64::MAX).unwrap() {
             Step::Start => {
@@ -369,6 +425,18 @@ fn run_case(case: Case) -> (Kernel, Vec<Fill>) {
                 held = fill.position_lots;
                 fills.push(fill);
             }
+            Step::Liquidation(told) => {
+                assert_eq!(
+                    kernel.ledger().account(0).position().qty_lots,
+                    0,
+                    "{told:?}"
+                );
+                let left = kernel.wallets()[0].balance;
+                assert!(
+                    case.margin == Mode::Isolated || left >= Money::ZERO,
+                    "{told:?} {left}"
+                );
+            }
             Step::End => break,
             _ => {}
         }
@@ -380,19 +448,34 @@ proptest! {
     #[test]
     fn whatever_is_ordered_the_books_add_up(seed: u64, inverse: bool, causal: bool) {
         let (kernel, fills) = run(seed, inverse, causal);
-        let market = &kernel.markets[0];
-        let sum: i64 = fills
-            .iter()
-            .map(|fill| if fill.side == Side::Bid { fill.qty_lots } else { -fill.qty_lots })
-            .sum();
-        prop_assert_eq!(sum, market.account.position().qty_lots);
-        prop_assert_eq!(sum, market.position_at_exchange_lots(), "every answer has arrived");
-        market.account.check("X.TEST").unwrap();
+        let sum: i64 = fills.iter().map(|fill| fill.side.signed(fill.qty_lots)).sum();
+        prop_assert_eq!(sum, kernel.ledger().account(0).position().qty_lots);
+        let at_exchange = kernel.markets[0].position_at_exchange_lots();
+        prop_assert_eq!(sum, at_exchange, "every answer has arrived");
         prop_assert_eq!(run(seed, inverse, causal).0.result_sha256(), kernel.result_sha256());
     }
 }
 
 proptest! {
+    /// With marks, fundings, margin and liquidations the books add up as well: what the strategy
+    /// was told is what the venue did, a liquidated account owes nothing, and nothing is lost.
+    #[test]
+    fn margin_and_funding_add_up(seed: u64, inverse: bool, causal: bool, isolated: bool) {
+        let margin = if isolated { Mode::Isolated } else { Mode::Cross };
+        let case = Case { seed, inverse, causal_responses: causal, margin, ..Case::default() };
+        let (mut kernel, _) = run_case(case);
+        prop_assert_eq!(
+            kernel.ledger().account(0).position().qty_lots,
+            kernel.markets[0].position_at_exchange_lots()
+        );
+        let position = *kernel.ledger().account(0).position();
+        let wallet = &kernel.wallets()[0];
+        prop_assert_eq!(wallet.balance, wallet.initial + position.cash());
+        let paid: i128 = kernel.take_records().fundings.iter().map(|row| row.amount.0).sum();
+        prop_assert_eq!(position.funding, Money(paid));
+        prop_assert_eq!(run_case(case).0.result_sha256(), kernel.result_sha256());
+    }
+
     /// Whatever changes, crosses and fills on the way, a limit on the position holds.
     #[test]
     fn a_position_limit_holds_through_every_race(
@@ -407,7 +490,7 @@ proptest! {
             causal_responses: causal,
             plain: true,
             position_lots_max: Some(most),
-            kill_after_ns: None,
+            ..Case::default()
         });
         for fill in fills {
             prop_assert!(fill.position_lots.abs() <= most, "{:?}", fill);
@@ -426,13 +509,56 @@ proptest! {
             seed,
             inverse,
             causal_responses: causal,
-            plain: false,
-            position_lots_max: None,
             kill_after_ns: Some(after),
+            ..Case::default()
         });
         prop_assert_eq!(kernel.markets[0].position_at_exchange_lots(), 0);
         let known = fills.last().map_or(0, |fill| fill.position_lots);
         prop_assert_eq!(known, 0);
+    }
+}
+
+/// The harness does what it is for: a few runs together meet what margin and funding bring.
+#[test]
+fn the_random_orders_are_liquidated_and_refused() {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for seed in 0..60 {
+        let margin = if seed % 2 == 0 {
+            Mode::Cross
+        } else {
+            Mode::Isolated
+        };
+        let (mut kernel, _) = run_case(Case {
+            seed,
+            inverse: seed % 3 == 0,
+            margin,
+            ..Case::default()
+        });
+        let records = kernel.take_records();
+        *seen.entry("fundings".into()).or_default() += records.fundings.len();
+        let position = kernel.ledger().account(0).position();
+        let charged = position.liquidation_fees > Money::ZERO;
+        *seen.entry("liquidation fees".into()).or_default() += usize::from(charged);
+        let insured = position.insurance > Money::ZERO;
+        *seen.entry("insurance".into()).or_default() += usize::from(insured);
+        for order in records.orders {
+            let code = order.reject.map_or("", |code| code.name());
+            *seen
+                .entry(format!("{} {code}", order.status.name()))
+                .or_default() += 1;
+        }
+    }
+    for expected in [
+        "fundings",
+        "liquidation fees",
+        "insurance",
+        "filled LIQUIDATION",
+        "canceled LIQUIDATION",
+        "rejected MARGIN_INSUFFICIENT",
+        "rejected RISK_FUNDS",
+    ] {
+        let count = seen.get(expected).copied().unwrap_or(0);
+        assert!(count > 0, "no {expected} in {seen:?}");
     }
 }
 

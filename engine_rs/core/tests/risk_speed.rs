@@ -135,7 +135,7 @@ fn limits_cost_well_under_a_microsecond() {
         }
         let check = median_ns(|_| {
             assert_eq!(
-                black_box(&risk).check(black_box(&order), 0, None, &Scene),
+                black_box(&risk).check(black_box(&order), 0, true, &Scene),
                 None
             );
         });

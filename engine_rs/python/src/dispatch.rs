@@ -12,7 +12,7 @@ use crate::chart::Pivot;
 use crate::cob::CobMember;
 use crate::flow::Sweep;
 use crate::kernel::Kernel;
-use crate::records::{Bar, Fill, Gap, RiskEvent, Trade};
+use crate::records::{Bar, Fill, Funding, Gap, Liquidation, RiskEvent, Trade};
 
 /// The strategy's handlers, each absent where the strategy does not override it.
 pub struct Handlers<'py> {
@@ -28,6 +28,8 @@ pub struct Handlers<'py> {
     fill: Option<Bound<'py, PyAny>>,
     gap: Option<Bound<'py, PyAny>>,
     risk: Option<Bound<'py, PyAny>>,
+    funding: Option<Bound<'py, PyAny>>,
+    liquidation: Option<Bound<'py, PyAny>>,
     start: Option<Bound<'py, PyAny>>,
     pub stop: Option<Bound<'py, PyAny>>,
 }
@@ -49,6 +51,8 @@ impl<'py> Handlers<'py> {
             fill: get("on_fill")?,
             gap: get("on_gap")?,
             risk: get("on_risk")?,
+            funding: get("on_funding")?,
+            liquidation: get("on_liquidation")?,
             start: get("on_start")?,
             stop: get("on_stop")?,
         })
@@ -153,6 +157,19 @@ pub fn dispatch<'py>(
             let record = gap_record(kernel, market, trusted);
             call(kernel, handlers.gap.as_ref(), "on_gap", (record,))
         }
+        Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
+        step => dispatch_account(kernel, handlers, step),
+    }
+}
+
+/// As [`dispatch`], for what happens to orders, positions and money.
+fn dispatch_account<'py>(
+    kernel: &Bound<'py, Kernel>,
+    handlers: &Handlers<'py>,
+    step: Step,
+) -> PyResult<()> {
+    let py = kernel.py();
+    match step {
         Step::Order(order) if handlers.order.is_some() => {
             let record = kernel.borrow().order_record(py, &order);
             call(kernel, handlers.order.as_ref(), "on_order", (record,))
@@ -170,7 +187,25 @@ pub fn dispatch<'py>(
             let record = risk_record(kernel, &event);
             call(kernel, handlers.risk.as_ref(), "on_risk", (record,))
         }
-        Step::Timer(id) => call(kernel, handlers.timer.as_ref(), "on_timer", (id,)),
+        Step::Funding(funding) if handlers.funding.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let market = usize::from(funding.instrument);
+                let instrument = &borrowed.core.markets[market].instrument;
+                Funding::new(&funding, instrument, borrowed.id(py, market))
+            };
+            call(kernel, handlers.funding.as_ref(), "on_funding", (record,))
+        }
+        Step::Liquidation(told) if handlers.liquidation.is_some() => {
+            let record = {
+                let borrowed = kernel.borrow();
+                let market = usize::from(told.instrument);
+                let instrument = &borrowed.core.markets[market].instrument;
+                Liquidation::new(&told, instrument, borrowed.id(py, market))
+            };
+            let handler = handlers.liquidation.as_ref();
+            call(kernel, handler, "on_liquidation", (record,))
+        }
         _ => Ok(()),
     }
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use cobalt_core::Event;
 use cobalt_core::cob::Group;
 use cobalt_core::decimal::Step as DecimalStep;
-use cobalt_core::instrument::{ContractKind, FeeRate, Instrument, PxBand};
+use cobalt_core::instrument::Instrument;
 use cobalt_core::kernel::{
     Batch, Kernel as CoreKernel, MarketSettings, Settings, Step, StreamKind, base_flow_unit,
 };
-use cobalt_core::margin::{Bracket, Brackets};
-use cobalt_core::money::{Money, Rate};
+use cobalt_core::money::{Money, Px, Rate};
 use cobalt_core::risk::Cause;
 use numpy::{PyArray1, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
@@ -25,7 +24,8 @@ use crate::dispatch::{Handlers, call, dispatch, interval_name, trade_objects};
 use crate::errors::to_py;
 use crate::events::{Row, from_array};
 use crate::flow::Flow;
-use crate::models::{ExchangeSpec, Faults, FeesSpec, LatencySpec, money};
+use crate::instrument::InstrumentSpec;
+use crate::models::{AccountSpec, ExchangeSpec, Faults, FeesSpec, LatencySpec, money};
 use crate::ordering::{Conditions, Draft, change, request, requests};
 use crate::records::Order;
 use crate::risk::{LimitsSpec, kill_text};
@@ -37,87 +37,6 @@ const ROWS_ATTACHED: u64 = 256;
 const ROWS_DETACHED: u64 = 4_000_000;
 /// Recorded rows after which they are handed to the sink.
 const RECORDS_HELD: usize = 50_000;
-
-/// An instrument definition, read from the attributes of `engine.instruments.Instrument`.
-#[derive(FromPyObject)]
-pub struct InstrumentSpec {
-    id: String,
-    kind: String,
-    base: String,
-    quote: String,
-    tick: String,
-    lot: String,
-    contract_size: String,
-    qty_min: String,
-    qty_max: String,
-    notional_min: Option<String>,
-    maker_fee: String,
-    taker_fee: String,
-    liquidation_fee: Option<String>,
-    px_band_up: Option<String>,
-    px_band_down: Option<String>,
-    brackets: Option<Vec<BracketSpec>>,
-}
-
-/// A row of the margin table, read from the attributes of `engine.instruments.Bracket`.
-#[derive(FromPyObject)]
-struct BracketSpec {
-    floor: String,
-    cap: String,
-    rate: String,
-    amount: String,
-    leverage: u32,
-}
-
-impl BracketSpec {
-    fn build(&self) -> cobalt_core::Result<Bracket> {
-        Ok(Bracket {
-            floor: Money::parse(&self.floor)?,
-            cap: Money::parse(&self.cap)?,
-            rate: Rate::parse(&self.rate)?,
-            amount: Money::parse(&self.amount)?,
-            leverage_max: self.leverage,
-        })
-    }
-}
-
-impl InstrumentSpec {
-    pub fn build(self) -> cobalt_core::Result<Instrument> {
-        let lot = DecimalStep::parse(&self.lot)?;
-        Ok(Instrument {
-            kind: ContractKind::parse(&self.kind)?,
-            tick: DecimalStep::parse(&self.tick)?,
-            lot,
-            contract_size: DecimalStep::parse(&self.contract_size)?,
-            qty_lots_min: lot.count(self.qty_min.as_bytes())?,
-            qty_lots_max: lot.count(self.qty_max.as_bytes())?,
-            notional_min: match self.notional_min.as_deref() {
-                None | Some("0") => None,
-                Some(text) => Some(DecimalStep::parse(text)?),
-            },
-            base: self.base,
-            quote: self.quote,
-            maker_fee: FeeRate::parse(&self.maker_fee)?,
-            taker_fee: FeeRate::parse(&self.taker_fee)?,
-            liquidation_fee: match self.liquidation_fee.as_deref() {
-                None => Rate::default(),
-                Some(text) => Rate::parse(text)?,
-            },
-            px_band: match (self.px_band_up.as_deref(), self.px_band_down.as_deref()) {
-                (Some(up), Some(down)) => Some(PxBand::parse(up, down)?),
-                _ => None,
-            },
-            brackets: Brackets::new(
-                self.brackets
-                    .unwrap_or_default()
-                    .iter()
-                    .map(BracketSpec::build)
-                    .collect::<cobalt_core::Result<_>>()?,
-            )?,
-            id: self.id,
-        })
-    }
-}
 
 /// Rows of a numpy array, held alive and read-only while the kernel reads them.
 struct ArrayBatch {
@@ -160,7 +79,7 @@ impl Kernel {
         reason = "named by keyword on the Python side, and extracted from Python by value"
     )]
     #[new]
-    #[pyo3(signature = (instruments, *, exchange, latency, latency_samples, latency_target, fees, fees_target, risk, seed, cash, equity_every_ns, begin_ns, fingerprint))]
+    #[pyo3(signature = (instruments, *, exchange, latency, latency_samples, latency_target, fees, fees_target, account, risk, seed, cash, equity_every_ns, begin_ns, fingerprint))]
     fn new(
         py: Python<'_>,
         instruments: Vec<InstrumentSpec>,
@@ -170,6 +89,7 @@ impl Kernel {
         latency_target: Option<Bound<'_, PyAny>>,
         fees: FeesSpec,
         fees_target: Option<Bound<'_, PyAny>>,
+        account: AccountSpec,
         risk: LimitsSpec,
         seed: u64,
         cash: Vec<(String, String)>,
@@ -204,7 +124,10 @@ impl Kernel {
                     latency: latency.build(index, seed, &latency_samples, target, &faults)?,
                     queue: exchange.queue(&instrument)?,
                     fill: exchange.fill()?,
-                    rules: exchange.rules()?,
+                    self_trade: exchange.self_trade()?,
+                    leverage: account.leverage(index),
+                    mark: account.mark(index)?,
+                    position: account.position(index, &instrument)?,
                     instrument,
                 })
             })
@@ -213,6 +136,7 @@ impl Kernel {
             markets,
             fees,
             causal_responses: exchange.causal_responses,
+            margin: account.margin()?,
             risk: risk.settings(),
             cash,
             equity_every_ns,
@@ -231,18 +155,13 @@ impl Kernel {
         })
     }
 
-    /// Adds a stream of `depth`, `trades` or `orders` rows for an instrument and returns its index.
+    /// Adds a stream of an instrument (`depth`, `trades`, `orders`, `marks` or `funding`) and returns
+    /// its index.
     fn add_stream(&mut self, market: usize, kind: &str) -> PyResult<usize> {
-        let kind = match kind {
-            "depth" => StreamKind::Depth,
-            "trades" => StreamKind::Trades,
-            "orders" => StreamKind::Orders,
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "kind: expected depth, trades or orders, found {kind:?}"
-                )));
-            }
-        };
+        let kind = StreamKind::from_name(kind).ok_or_else(|| {
+            let known = StreamKind::ALL.map(StreamKind::name).join(", ");
+            PyValueError::new_err(format!("kind: expected one of {known}; found {kind:?}"))
+        })?;
         self.core.add_stream(market, kind).map_err(to_py)
     }
 
@@ -319,6 +238,8 @@ impl Kernel {
             ("orders", counts.orders),
             ("rejected", counts.rejected),
             ("fills", counts.fills),
+            ("fundings", counts.fundings),
+            ("liquidations", counts.liquidations),
             ("requests_too_late", counts.requests_too_late),
         ] {
             dict.set_item(name, value)?;
@@ -371,15 +292,30 @@ impl Kernel {
 
     /// Signed quantity held of an instrument.
     fn position(&self, market: usize) -> f64 {
-        let market = &self.core.markets[market];
-        market.instrument.qty(market.account.position().qty_lots)
+        let held = self.core.ledger().account(market).position();
+        self.core.markets[market].instrument.qty(held.qty_lots)
     }
 
     /// Average entry price of an instrument's position; None while flat.
     fn entry_px(&self, market: usize) -> Option<f64> {
-        let market = &self.core.markets[market];
-        let tick = market.instrument.tick.to_f64();
-        market.account.entry_px_ticks().map(|ticks| ticks * tick)
+        let tick = self.core.markets[market].instrument.tick.to_f64();
+        let entry = self.core.ledger().account(market).entry_px_ticks();
+        entry.map(|ticks| ticks * tick)
+    }
+
+    /// Mark price of an instrument: the venue's that was received last, or else the mid.
+    fn mark_px(&self, market: usize) -> Option<f64> {
+        self.core.mark(market).map(Px::to_f64)
+    }
+
+    /// Funding rate of an instrument that was received last.
+    fn funding_rate(&self, market: usize) -> Option<f64> {
+        self.core.markets[market].funding_rate.map(Rate::to_f64)
+    }
+
+    /// Mark price at which an instrument's position would be liquidated; None where none does.
+    fn liquidation_px(&self, market: usize) -> Option<f64> {
+        self.core.liquidation_px(market).map(Money::to_f64)
     }
 
     /// The view of an instrument's book, with arrays of at least `depth` levels.

@@ -12,6 +12,7 @@ mod events;
 mod flow;
 mod flow_replay;
 mod importing;
+mod instrument;
 mod kernel;
 mod l3;
 mod models;
@@ -55,6 +56,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<records::Trade>()?;
     m.add_class::<records::Gap>()?;
     m.add_class::<records::RiskEvent>()?;
+    m.add_class::<records::Funding>()?;
+    m.add_class::<records::Liquidation>()?;
     l3::register(m)?;
     study::register(m)?;
     Ok(())

@@ -3,15 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cobalt_core::decimal::Step as DecimalStep;
+use cobalt_core::exchange::SelfTrade;
 use cobalt_core::exchange::models::{
     BookWalk, ConstantLatency, Delay, Distribution, FeeBasis, FeeModel, FeedLatency, FillModel,
     FlatFees, InterpolatedLatency, L3Fifo, LatencyModel, LatencySample, NoPartialFill, PartialFill,
     Probability, ProbabilityQueue, QuantityFees, QueueModel, RandomLatency, RiskAverseQueue, Tier,
     TieredFees, ValueFees,
 };
-use cobalt_core::exchange::{Rules, SelfTrade};
 use cobalt_core::instrument::{FeeRate, Instrument};
-use cobalt_core::money::{MONEY_PLACES, Money, div_round};
+use cobalt_core::kernel::MarkSource;
+use cobalt_core::margin::Mode;
+use cobalt_core::money::{Money, Px, div_round};
 use cobalt_core::random::Random;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -62,8 +64,8 @@ impl ExchangeSpec {
         })
     }
 
-    pub fn rules(&self) -> PyResult<Rules> {
-        let self_trade = match self.self_trade.as_str() {
+    pub fn self_trade(&self) -> PyResult<SelfTrade> {
+        Ok(match self.self_trade.as_str() {
             "allow" => SelfTrade::Allow,
             "expire_taker" => SelfTrade::ExpireTaker,
             "expire_maker" => SelfTrade::ExpireMaker,
@@ -72,10 +74,6 @@ impl ExchangeSpec {
                 let known = "allow, expire_taker, expire_maker, expire_both";
                 return Err(unknown("exchange.self_trade", known, found));
             }
-        };
-        Ok(Rules {
-            self_trade,
-            price_band: None,
         })
     }
 }
@@ -341,11 +339,45 @@ impl FeeModel for PythonFees {
 
 /// An amount from decimal text, exact to 1e-12 of its currency.
 pub fn money(name: &str, text: &str) -> PyResult<Money> {
-    let unit = format!("0.{}1", "0".repeat(MONEY_PLACES as usize - 1));
-    let unit = DecimalStep::parse(&unit).map_err(to_py)?;
-    match unit.count(text.as_bytes()) {
-        Ok(units) => Ok(Money(i128::from(units))),
-        Err(error) => Err(named(name, &error)),
+    Money::parse(text).map_err(|_| {
+        PyValueError::new_err(format!(
+            "{name}: expected a decimal of at most 12 places, within 1e16, found {text:?}"
+        ))
+    })
+}
+
+/// `engine.account.Account`: each list has an element for each instrument.
+#[derive(FromPyObject)]
+pub struct AccountSpec {
+    margin: String,
+    leverages: Vec<u32>,
+    marks: Vec<String>,
+    positions: Vec<Option<(String, String)>>,
+}
+
+impl AccountSpec {
+    pub fn margin(&self) -> PyResult<Mode> {
+        Mode::parse(&self.margin).map_err(|error| named("account", &error))
+    }
+
+    pub fn leverage(&self, index: usize) -> u32 {
+        self.leverages[index]
+    }
+
+    pub fn mark(&self, index: usize) -> PyResult<MarkSource> {
+        MarkSource::parse(&self.marks[index]).map_err(|error| named("account", &error))
+    }
+
+    /// What is held at the start: signed lots and the entry price.
+    pub fn position(&self, index: usize, instrument: &Instrument) -> PyResult<Option<(i64, Px)>> {
+        let Some((qty, entry_px)) = &self.positions[index] else {
+            return Ok(None);
+        };
+        let name = |what: &str| format!("account.positions.{}.{what}", instrument.id);
+        let lots = instrument.lot.count(qty.as_bytes());
+        let lots = lots.map_err(|error| named(&name("qty"), &error))?;
+        let px = Px::parse(entry_px).map_err(|error| named(&name("entry_px"), &error))?;
+        Ok(Some((lots, px)))
     }
 }
 

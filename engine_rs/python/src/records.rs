@@ -4,7 +4,10 @@ use cobalt_core::bars::Bar as CoreBar;
 use cobalt_core::chart::BarRow;
 use cobalt_core::event::{Event, Side};
 use cobalt_core::instrument::Instrument;
-use cobalt_core::kernel::Fill as CoreFill;
+use cobalt_core::kernel::{
+    Fill as CoreFill, Funding as CoreFunding, Liquidation as CoreLiquidation,
+};
+use cobalt_core::money::Px;
 use cobalt_core::order::{Order as CoreOrder, OrderKind};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -162,6 +165,62 @@ impl Fill {
             self.liquidity,
             self.fee
         )
+    }
+}
+
+/// Funding of a position.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Funding {
+    instrument: Py<PyString>,
+    amount: f64,
+    rate: f64,
+    mark: f64,
+    position: f64,
+    ts_event_ns: i64,
+    ts_recv_ns: i64,
+}
+
+impl Funding {
+    pub fn new(funding: &CoreFunding, instrument: &Instrument, id: Py<PyString>) -> Self {
+        Self {
+            instrument: id,
+            amount: funding.amount.to_f64(),
+            rate: funding.rate.to_f64(),
+            mark: funding.mark.to_f64(),
+            position: instrument.qty(funding.position_lots),
+            ts_event_ns: funding.ts_event_ns,
+            ts_recv_ns: funding.ts_recv_ns,
+        }
+    }
+}
+
+/// A position that the venue closed.
+#[pyclass(frozen, get_all, module = "engine._core")]
+pub struct Liquidation {
+    instrument: Py<PyString>,
+    order_id: u64,
+    qty: f64,
+    taken_over_qty: f64,
+    mark: Option<f64>,
+    fee: f64,
+    insurance: f64,
+    ts_event_ns: i64,
+    ts_recv_ns: i64,
+}
+
+impl Liquidation {
+    pub fn new(told: &CoreLiquidation, instrument: &Instrument, id: Py<PyString>) -> Self {
+        Self {
+            instrument: id,
+            order_id: told.order,
+            qty: instrument.qty(told.position_lots),
+            taken_over_qty: instrument.qty(told.taken_over_lots),
+            mark: told.mark.map(Px::to_f64),
+            fee: told.fee.to_f64(),
+            insurance: told.insurance.to_f64(),
+            ts_event_ns: told.ts_event_ns,
+            ts_recv_ns: told.ts_recv_ns,
+        }
     }
 }
 

@@ -8,14 +8,14 @@ use cobalt_core::money::Money;
 use cobalt_core::order::{Link, NewOrder, RejectCode, Role, Trigger};
 use cobalt_core::order::{TriggerBy, TriggerKind};
 use cobalt_core::risk::{
-    Action, Cause, Concentration, Funds, GroupLimits, InstrumentLimits, Kill, Limits, OrderRate,
-    Rate, RiskEngine as CoreRiskEngine, Share, View,
+    Action, Cause, Concentration, GroupLimits, InstrumentLimits, Kill, Limits, OrderRate, Rate,
+    RiskEngine as CoreRiskEngine, Share, View,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::errors::to_py;
-use crate::kernel::InstrumentSpec;
+use crate::instrument::InstrumentSpec;
 
 /// Limits of one instrument, read from the attributes of `engine.risk.InstrumentLimits`.
 #[derive(FromPyObject)]
@@ -257,25 +257,15 @@ impl RiskEngine {
         self.scene.equity_usd = equity_usd;
     }
 
-    #[pyo3(signature = (order, ahead, funds))]
-    fn check(
-        &self,
-        order: OrderSpec,
-        ahead: usize,
-        funds: Option<(i128, i128)>,
-    ) -> Option<&'static str> {
-        let funds = funds.map(|(available, needed)| Funds {
-            available: Money(available),
-            needed: Money(needed),
-        });
+    fn check(&self, order: OrderSpec, ahead: usize, is_covered: bool) -> Option<&'static str> {
         self.core
-            .check(&order.build(), ahead, funds, &self.scene)
+            .check(&order.build(), ahead, is_covered, &self.scene)
             .map(RejectCode::name)
     }
 
     fn check_modify(&self, id: u64, order: OrderSpec) -> Option<&'static str> {
         self.core
-            .check_modify(id, &order.build(), None, &self.scene)
+            .check_modify(id, &order.build(), true, &self.scene)
             .map(RejectCode::name)
     }
 

@@ -1,7 +1,7 @@
 //! Recorded rows as columns, ready for Parquet.
 
-use cobalt_core::kernel::{Fill, FillRow, HORIZONS_NS, Kernel, Records};
-use cobalt_core::money::Money;
+use cobalt_core::kernel::{EquityRow, Fill, FillRow, HORIZONS_NS, Kernel, Records};
+use cobalt_core::money::{Money, Px};
 use cobalt_core::order::{OrderKind, RejectCode};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -12,8 +12,8 @@ use crate::records::{average_px, side_name, stop_px};
 /// Columns of the mids after a fill, one for each horizon.
 const HORIZON_NAMES: [&str; HORIZONS_NS.len()] = ["mid_100ms", "mid_1s", "mid_10s", "mid_60s"];
 
-/// `{"fills": {...}, "orders": {...}, "placements": {...}, "equity": {...}}`: numpy arrays for numbers, lists for text
-/// and for numbers that may be missing.
+/// `fills`, `orders`, `placements`, `equity` and `funding`, each a dictionary of columns: numpy arrays
+/// for numbers, lists for text and for numbers that may be missing.
 pub fn build<'py>(
     py: Python<'py>,
     kernel: &Kernel,
@@ -24,6 +24,7 @@ pub fn build<'py>(
     tables.set_item("orders", orders(py, kernel, records)?)?;
     tables.set_item("placements", placements(py, kernel, records)?)?;
     tables.set_item("equity", equity(py, kernel, records)?)?;
+    tables.set_item("funding", funding(py, kernel, records)?)?;
     Ok(tables)
 }
 
@@ -192,6 +193,8 @@ fn equity<'py>(
     columns.set_item("currency", list(py, currency)?)?;
     let mid = rows().map(|(r, m)| r.mid_px_x2.map(|px| m.instrument.px(px) / 2.0));
     columns.set_item("mid", list(py, mid)?)?;
+    let mark = rows().map(|(r, _)| r.mark.map(Px::to_f64));
+    columns.set_item("mark", list(py, mark)?)?;
     let position = rows().map(|(r, m)| m.instrument.qty(r.position_lots));
     columns.set_item("position", PyArray1::from_iter(py, position))?;
     let realized = rows().map(|(r, _)| r.realized.to_f64());
@@ -204,7 +207,44 @@ fn equity<'py>(
         "fees",
         PyArray1::from_iter(py, rows().map(|(r, _)| r.fees.to_f64())),
     )?;
+    let money = |get: &dyn Fn(&EquityRow) -> Money| {
+        PyArray1::from_iter(py, records.equity.iter().map(|row| get(row).to_f64()))
+    };
+    columns.set_item("funding", money(&|row| row.funding))?;
+    columns.set_item("liquidation_fees", money(&|row| row.liquidation_fees))?;
+    columns.set_item("insurance", money(&|row| row.insurance))?;
     columns.set_item("equity", list(py, rows().map(|(r, _)| floats(r.equity)))?)?;
+    Ok(columns)
+}
+
+fn funding<'py>(
+    py: Python<'py>,
+    kernel: &Kernel,
+    records: &Records,
+) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    let rows = || {
+        records
+            .fundings
+            .iter()
+            .map(|row| (row, &kernel.markets[usize::from(row.instrument)].instrument))
+    };
+    let floats = |values: Vec<f64>| PyArray1::from_vec(py, values);
+    let times = rows().map(|(row, _)| row.ts_event_ns);
+    columns.set_item("ts_event_ns", PyArray1::from_iter(py, times))?;
+    let times = rows().map(|(row, _)| row.ts_recv_ns);
+    columns.set_item("ts_recv_ns", PyArray1::from_iter(py, times))?;
+    columns.set_item("instrument", list(py, rows().map(|(_, i)| i.id.clone()))?)?;
+    let held = rows().map(|(row, i)| i.qty(row.position_lots)).collect();
+    columns.set_item("position", floats(held))?;
+    let marks = rows().map(|(row, _)| row.mark.to_f64()).collect();
+    columns.set_item("mark", floats(marks))?;
+    let rates = rows().map(|(row, _)| row.rate.to_f64()).collect();
+    columns.set_item("rate", floats(rates))?;
+    let amounts = rows().map(|(row, _)| row.amount.to_f64()).collect();
+    columns.set_item("amount", floats(amounts))?;
+    let currency = rows().map(|(_, i)| i.settlement().to_owned());
+    columns.set_item("currency", list(py, currency)?)?;
     Ok(columns)
 }
 

@@ -3,13 +3,10 @@
 
 use super::models::{is_within, opposite_best, other};
 use super::resting::{Hit, Resting};
-use super::{Live, Place, PriceBand, SelfTrade, SimExchange};
+use super::{Live, Place, SelfTrade, SimExchange};
 use crate::event::{Event, Side};
 use crate::ladder::Ladder;
-use crate::money::div_round;
 use crate::order::{Answer, NewOrder, OrderKind, RejectCode, Report, TimeInForce};
-
-const BAND_UNITS: i128 = 100_000_000;
 
 /// How an order comes to the matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +177,8 @@ impl SimExchange {
         }
         let is_limit = request.kind == OrderKind::Limit;
         if is_limit
-            && let (Some(band), Some(mark_x2)) = (self.rules.price_band, self.mark_px_x2())
-            && !is_in_band(band, request.side, request.px_ticks, mark_x2)
+            && let (Some(band), Some(mark_x2)) = (self.rules.px_band, self.mark_px_x2())
+            && !band.allows(request.side, request.px_ticks, mark_x2)
         {
             return Err(RejectCode::PxOutOfBand);
         }
@@ -190,7 +187,7 @@ impl SimExchange {
         if is_limit && request.post_only && takes {
             return Err(RejectCode::PostOnlyWouldTake);
         }
-        Ok(())
+        self.check_credit(id)
     }
 
     /// Keeps our orders from trading with one another, and returns how far the order may reach (as
@@ -363,6 +360,7 @@ impl SimExchange {
         live.filled_lots += qty_lots;
         let live = *live;
         self.position_lots += request.signed(qty_lots);
+        self.spend(request.side, px_ticks, qty_lots);
         let mut others = Vec::new();
         if let Some(link) = request.link {
             self.lists.on_fill(id, link, qty_lots, &mut others);
@@ -370,6 +368,7 @@ impl SimExchange {
         let spent = live.leaves_lots() == 0;
         let complete = spent && !self.may_grow(&request);
         let answer = Answer::Filled {
+            side: request.side,
             px_ticks,
             qty_lots,
             maker,
@@ -489,16 +488,5 @@ fn fill_at_limit(request: &NewOrder, leaves_lots: i64, fills: &mut Vec<(i64, i64
         Some((px, lots)) if *px == request.px_ticks => *lots += rest,
         _ if rest > 0 => fills.push((request.px_ticks, rest)),
         _ => {}
-    }
-}
-
-/// Whether a limit price lies within the venue's band around twice the mark price.
-fn is_in_band(band: PriceBand, side: Side, px_ticks: i64, mark_x2: i64) -> bool {
-    let bound = |share: i64| div_round(i128::from(mark_x2) * i128::from(share), BAND_UNITS);
-    let px_x2 = i128::from(px_ticks) * 2;
-    if side == Side::Bid {
-        px_x2 <= bound(band.up)
-    } else {
-        px_x2 >= bound(band.down)
     }
 }

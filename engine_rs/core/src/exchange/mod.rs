@@ -15,6 +15,7 @@
 //! Known limits: our orders do not move the market; of several of our own orders at one price each
 //! sees the queue as if the others were not there.
 
+mod account;
 mod by_orders;
 mod dependents;
 mod l3_queue;
@@ -32,7 +33,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::book::Book;
 use crate::event::{Event, Side};
+use crate::instrument::PxBand;
 use crate::ladder::Ladder;
+use crate::margin::{Room, Terms};
 use crate::order::{Answer, Change, Command, NewOrder, RejectCode, Report, Role};
 use lists::Lists;
 use matching::Arrival;
@@ -54,22 +57,15 @@ pub enum SelfTrade {
     ExpireBoth,
 }
 
-/// The prices that a venue accepts, as shares of the mark price in units of 1e-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PriceBand {
-    /// The lowest limit price of a sale.
-    pub down: i64,
-    /// The highest limit price of a buy.
-    pub up: i64,
-}
-
 /// Rules of the venue that are not the instrument's steps and sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// What happens where our order would trade with another of ours.
     pub self_trade: SelfTrade,
     /// The band of accepted limit prices.
-    pub price_band: Option<PriceBand>,
+    pub px_band: Option<PxBand>,
+    /// What orders take; `None`: nothing.
+    pub terms: Option<Terms>,
 }
 
 /// Where a live order is.
@@ -113,6 +109,8 @@ pub struct SimExchange {
     l3: Option<Box<L3Queue>>,
     fill_model: Box<dyn FillModel>,
     rules: Rules,
+    /// What the account has for orders, where they take something.
+    room: Option<Room>,
     bids: RestingSide,
     asks: RestingSide,
     waiting: WaitingOrders,
@@ -145,6 +143,7 @@ impl SimExchange {
             queue,
             fill_model,
             rules,
+            room: None,
             bids: RestingSide::default(),
             asks: RestingSide::default(),
             waiting: WaitingOrders::default(),
@@ -178,8 +177,17 @@ impl SimExchange {
 
     /// Twice the mark price in ticks: the venue's, or else the mid of its trusted book.
     pub fn mark_px_x2(&self) -> Option<i64> {
-        let mid = || self.book.mid_px_x2().filter(|_| self.book.is_trusted());
-        self.mark_x2.or_else(mid)
+        self.mark_x2.or_else(|| self.mid_px_x2())
+    }
+
+    /// Twice the mid of the book in ticks, while it is trusted and has two sides.
+    pub fn mid_px_x2(&self) -> Option<i64> {
+        self.book.mid_px_x2().filter(|_| self.book.is_trusted())
+    }
+
+    /// The price of the last trade in ticks.
+    pub fn last_px_ticks(&self) -> Option<i64> {
+        self.last_px
     }
 
     /// One depth message of the venue at its time; answers go to `out`.
@@ -263,13 +271,16 @@ impl SimExchange {
                     refuse_request(id, RejectCode::OrderNotOpen, ts_ns, out);
                 }
             }
-            Command::CancelAll => {
-                let ids: Vec<u64> = self.live.keys().copied().collect();
-                for id in ids {
-                    self.end(id, Answer::Canceled(None), ts_ns, out);
-                }
-            }
+            Command::CancelAll => self.cancel_all(None, ts_ns, out),
             Command::Modify(change) => self.modify(id, change, ts_ns, out),
+        }
+    }
+
+    /// Ends every order, for the reason given.
+    pub fn cancel_all(&mut self, code: Option<RejectCode>, ts_ns: i64, out: &mut Vec<Report>) {
+        let ids: Vec<u64> = self.live.keys().copied().collect();
+        for id in ids {
+            self.end(id, Answer::Canceled(code), ts_ns, out);
         }
     }
 

@@ -4,6 +4,7 @@ use super::models::{BookWalk, NoPartialFill, PartialFill};
 use super::test_venue::*;
 use super::*;
 use crate::event::EventKind;
+use crate::instrument::PxBand;
 use crate::order::{Change, OrderKind, TimeInForce, Trail, Trigger, TriggerBy, TriggerKind};
 
 #[test]
@@ -369,15 +370,11 @@ fn own_orders_are_kept_apart_as_the_venue_says() {
 
 #[test]
 fn prices_outside_the_band_are_refused() {
-    let band = PriceBand {
-        down: 98_000_000,
-        up: 105_000_000,
-    };
-    let price_band = Some(band);
+    let px_band = Some(PxBand::parse("1.05", "0.98").unwrap());
     let mut v = Venue::with(
         NoPartialFill,
         Rules {
-            price_band,
+            px_band,
             ..Rules::default()
         },
     );

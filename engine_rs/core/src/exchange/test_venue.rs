@@ -93,6 +93,7 @@ pub(super) fn told(reports: &[Report]) -> Vec<String> {
             qty_lots,
             maker,
             complete,
+            ..
         } => {
             let liquidity = if maker { "maker" } else { "taker" };
             let more = if complete { "" } else { "…" };

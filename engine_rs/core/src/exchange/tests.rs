@@ -77,7 +77,8 @@ fn ids(reports: &[Report]) -> Vec<u64> {
 #[test]
 fn taking_orders_fill_at_the_opposite_best() {
     let mut e = exchange();
-    let fill = |px_ticks| Answer::Filled {
+    let fill = |side, px_ticks| Answer::Filled {
+        side,
         px_ticks,
         qty_lots: 5,
         maker: false,
@@ -85,14 +86,14 @@ fn taking_orders_fill_at_the_opposite_best() {
     };
     assert_eq!(
         send(&mut e, 1, Command::New(limit(Side::Bid, 103))),
-        fill(101)
+        fill(Side::Bid, 101)
     );
     assert_eq!(
         send(&mut e, 2, Command::New(limit(Side::Ask, 99))),
-        fill(99)
+        fill(Side::Ask, 99)
     );
     let market = NewOrder::market(0, Side::Ask, 5);
-    assert_eq!(send(&mut e, 3, Command::New(market)), fill(99));
+    assert_eq!(send(&mut e, 3, Command::New(market)), fill(Side::Ask, 99));
     let post_only = NewOrder {
         post_only: true,
         ..limit(Side::Bid, 101)

@@ -31,17 +31,43 @@ pub enum StreamKind {
     Trades,
     /// Single orders, for the exchange alone: the strategy is shown none.
     Orders,
+    /// Mark prices of the venue.
+    Marks,
+    /// Fundings.
+    Funding,
 }
 
 impl StreamKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [
+        Self::Depth,
+        Self::Trades,
+        Self::Orders,
+        Self::Marks,
+        Self::Funding,
+    ];
+
     fn carries(self, kind: u8) -> bool {
         match self {
             Self::Depth => kind == EventKind::Delta as u8 || kind == EventKind::Snapshot as u8,
             Self::Trades => kind == EventKind::Trade as u8,
+            Self::Marks => kind == EventKind::Mark as u8,
+            Self::Funding => kind == EventKind::Funding as u8,
             Self::Orders => {
                 (EventKind::OrderClear as u8..=EventKind::OrderAmend as u8).contains(&kind)
             }
         }
+    }
+
+    /// Whether it tells what the venue publishes about a contract, and nothing of its book.
+    #[inline]
+    pub fn is_rate(self) -> bool {
+        matches!(self, Self::Marks | Self::Funding)
+    }
+
+    /// The kind with the name that users see, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// The name that users see.
@@ -50,6 +76,8 @@ impl StreamKind {
             Self::Depth => "depth",
             Self::Trades => "trades",
             Self::Orders => "orders",
+            Self::Marks => "marks",
+            Self::Funding => "funding",
         }
     }
 }

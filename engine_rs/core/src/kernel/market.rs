@@ -2,18 +2,19 @@
 
 use super::MarketSettings;
 use super::queues::Bus;
-use super::records::EquityRow;
+use super::settle::{MarkSource, Notice};
 use crate::Result;
 use crate::bars::BarSet;
 use crate::book::Book;
 use crate::chart::Chart;
 use crate::decimal::Step;
-use crate::exchange::SimExchange;
 use crate::exchange::models::LatencyModel;
+use crate::exchange::{Rules, SimExchange};
 use crate::flow::{AggressorOrders, Flow};
 use crate::instrument::Instrument;
-use crate::order::{Command, Report};
-use crate::portfolio::Account;
+use crate::margin::{Mode, Terms};
+use crate::money::{Px, Rate};
+use crate::order::Command;
 use crate::ticks::TickRing;
 
 /// What the strategy asked to be shown at once.
@@ -45,18 +46,22 @@ pub struct Market {
     pub instrument: Instrument,
     /// The book as received.
     pub book: Book,
-    /// Position and money.
-    pub account: Account,
-    /// Index into the run's currencies of what it settles in.
-    pub currency: usize,
     pub(super) exchange: SimExchange,
+    /// What the venue takes for the mark price.
+    pub(super) mark_source: MarkSource,
+    /// The mark at the venue: the newest there was.
+    pub(super) venue_mark: Option<Px>,
+    /// The mark price received last, where the venue publishes one.
+    pub mark: Option<Px>,
+    /// The funding rate received last.
+    pub funding_rate: Option<Rate>,
     /// The latest time of the venue that its exchange has seen, where it runs on what is received.
     pub(super) exchange_clock_ns: i64,
     pub(super) latency: Box<dyn LatencyModel>,
     /// Whether the latency model listens to the market data.
     pub(super) feeds_latency: bool,
     pub(super) to_exchange: Bus<(u64, Command)>,
-    pub(super) to_local: Bus<Report>,
+    pub(super) to_local: Bus<Notice>,
     pub(super) bars: BarSet,
     pub(super) charts: Vec<ShownChart>,
     pub(super) flows: Vec<MarketFlow>,
@@ -75,20 +80,33 @@ pub struct Market {
 
 impl Market {
     /// An instrument without data.
-    pub fn new(settings: MarketSettings, currency: usize) -> Result<Self> {
+    pub fn new(settings: MarketSettings, margin: Mode) -> Result<Self> {
         let MarketSettings {
             instrument,
             latency,
             queue,
             fill,
-            rules,
+            self_trade,
+            leverage,
+            mark,
+            position,
         } = settings;
+        let takes = margin != Mode::None;
+        let terms = takes.then(|| Terms::new(&instrument, leverage));
+        let rules = Rules {
+            self_trade,
+            px_band: instrument.px_band,
+            terms: terms.transpose()?,
+        };
+        let held = position.map_or(0, |(lots, _)| lots);
         Ok(Self {
-            account: Account::new(&instrument)?,
             instrument,
             book: Book::new(),
-            currency,
-            exchange: SimExchange::new(queue, fill, rules, 0),
+            exchange: SimExchange::new(queue, fill, rules, held),
+            mark_source: mark,
+            venue_mark: None,
+            mark: None,
+            funding_rate: None,
             exchange_clock_ns: i64::MIN,
             feeds_latency: latency.wants_feed(),
             latency,
@@ -123,22 +141,6 @@ impl Market {
     /// As [`Self::mark_px_x2`], without being the last look.
     pub(super) fn known_mid_px_x2(&self) -> Option<i64> {
         self.mid_px_x2().or(self.last_mid_x2)
-    }
-
-    /// The state for an equity sample; the account's equity is the caller's to add.
-    pub(super) fn sample(&mut self, ts_ns: i64, index: u16) -> EquityRow {
-        let mid_px_x2 = self.mark_px_x2();
-        let position = self.account.position();
-        EquityRow {
-            ts_ns,
-            instrument: index,
-            mid_px_x2,
-            position_lots: position.qty_lots,
-            realized: position.realized,
-            unrealized: self.account.unrealized(mid_px_x2),
-            fees: position.fees,
-            equity: None,
-        }
     }
 
     /// The position at the exchange, in signed lots: what is known of it arrives with the answers.

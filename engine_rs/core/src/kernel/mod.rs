@@ -25,13 +25,16 @@
 //! it is answered no earlier than the arrival. Where no message comes, a request is handled one
 //! second of our clock after its own time. Paper trading can do exactly this.
 
+mod equity;
 mod feed;
+mod funds;
 mod market;
 mod markouts;
 mod orders;
 mod queues;
 mod records;
 mod risk;
+mod settle;
 mod state;
 mod venue;
 
@@ -41,6 +44,7 @@ pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
 pub use records::{EquityRow, Fill, Placement, Records, RunHash};
 pub use risk::{RiskEvent, RiskSettings};
+pub use settle::{Funding, Liquidation, MarkSource};
 pub use state::base_flow_unit;
 use state::{ShownCob, TradeDue};
 
@@ -49,15 +53,16 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::bars::Bar;
 use crate::cob::Absence;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, TS_NONE};
+use crate::exchange::SelfTrade;
 use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
-use crate::exchange::Rules;
 use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
-use crate::money::Money;
+use crate::ledger::Ledger;
+use crate::margin::Mode;
+use crate::money::{Money, Px, Rate};
 use crate::order::{Order, Report};
 use crate::pivots::Pivot;
-use crate::portfolio::Wallet;
 use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
 use markouts::Markouts;
@@ -75,8 +80,14 @@ pub struct MarketSettings {
     pub queue: Box<dyn QueueModel>,
     /// How much of an order is filled.
     pub fill: Box<dyn FillModel>,
-    /// Further rules of the venue.
-    pub rules: Rules,
+    /// What happens where our order would trade with another of ours.
+    pub self_trade: SelfTrade,
+    /// Leverage of its positions, where margin is asked for.
+    pub leverage: u32,
+    /// What the venue takes for its mark price.
+    pub mark: MarkSource,
+    /// What is held of it at the start: signed lots and the entry price.
+    pub position: Option<(i64, Px)>,
 }
 
 /// What a run consists of, apart from its data and its strategy.
@@ -87,6 +98,8 @@ pub struct Settings {
     pub fees: Box<dyn FeeModel>,
     /// Whether answers wait for the market data that explains them; see the module header.
     pub causal_responses: bool,
+    /// How positions of derivatives are backed.
+    pub margin: Mode,
     /// Limits, and how often the account is held against them.
     pub risk: RiskSettings,
     /// Cash at the start, by currency.
@@ -129,6 +142,10 @@ pub enum Step {
     Fill(Fill),
     /// A position is being closed by its stop-loss, or trading has ended.
     Risk(RiskEvent),
+    /// Funding was paid or received.
+    Funding(Funding),
+    /// The venue has closed a position; orders and fills of it were told before.
+    Liquidation(Liquidation),
     /// A timer of the strategy is due.
     Timer(u64),
     /// The row budget is used up; call again.
@@ -152,6 +169,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Fills received.
     pub fills: u64,
+    /// Fundings received.
+    pub fundings: u64,
+    /// Positions closed by the venue.
+    pub liquidations: u64,
     /// Cancels and modifies that came too late to be answered for a live order.
     pub requests_too_late: u64,
 }
@@ -162,7 +183,12 @@ pub struct Kernel {
     pub markets: Vec<Market>,
     cobs: Vec<ShownCob>,
     streams: Vec<Stream>,
-    wallets: Vec<Wallet>,
+    /// Wallets and positions as the strategy knows them.
+    ledger: Ledger,
+    /// The same at the venue.
+    venue: Ledger,
+    /// Whether a position is to be liquidated as soon as there is a book to close it in.
+    has_unclosed: bool,
     fees: Box<dyn FeeModel>,
     causal_responses: bool,
     orders: BTreeMap<u64, Order>,
@@ -185,6 +211,9 @@ pub struct Kernel {
     rows_read: u64,
     equity_every_ns: i64,
     begin_ns: Option<i64>,
+    /// Whether there is a stream of depth or trades: marks and fundings alone begin a run only
+    /// where there is nothing else.
+    has_events: bool,
     start_ns: i64,
     now_ns: i64,
     event_ns: i64,
@@ -222,33 +251,32 @@ impl Kernel {
             let found = settings.equity_every_ns;
             return Err(Error::invalid("run.equity_every", "a positive time", found));
         }
-        let mut wallets: Vec<Wallet> = settings
-            .cash
-            .into_iter()
-            .map(|(name, cash)| Wallet::new(name, cash))
-            .collect();
-        let mut markets = Vec::new();
-        for market in settings.markets {
-            let settles = market.instrument.settlement();
-            let known = wallets.iter().position(|wallet| wallet.currency == settles);
-            let currency = known.unwrap_or_else(|| {
-                wallets.push(Wallet::new(settles.to_owned(), Money::ZERO));
-                wallets.len() - 1
-            });
-            markets.push(Market::new(market, currency)?);
+        let terms = settings.markets.iter().map(|m| (&m.instrument, m.leverage));
+        let mut ledger = Ledger::new(settings.margin, terms, settings.cash)?;
+        for (index, market) in settings.markets.iter().enumerate() {
+            if let Some((lots, entry)) = market.position.filter(|(lots, _)| *lots != 0) {
+                ledger.open(index, lots, entry)?;
+            }
         }
+        let markets: Vec<Market> = settings
+            .markets
+            .into_iter()
+            .map(|market| Market::new(market, settings.margin))
+            .collect::<Result<_>>()?;
         u16::try_from(markets.len())
             .map_err(|_| Error::invalid("instruments", "at most 65535", markets.len()))?;
         let instruments = markets.iter().map(|market| &market.instrument);
         let risk = RiskEngine::new(instruments, settings.risk.limits.clone())?;
-        let desk = RiskDesk::new(&settings.risk, &markets, &wallets)?;
+        let desk = RiskDesk::new(&settings.risk, &markets, &ledger)?;
         let mut hash = RunHash::default();
         hash.settings(&settings.fingerprint);
         Ok(Self {
             markets,
             cobs: Vec::new(),
             streams: Vec::new(),
-            wallets,
+            venue: ledger.clone(),
+            has_unclosed: false,
+            ledger,
             fees: settings.fees,
             causal_responses: settings.causal_responses,
             orders: BTreeMap::new(),
@@ -269,9 +297,10 @@ impl Kernel {
             rows_read: 0,
             equity_every_ns: settings.equity_every_ns,
             begin_ns: settings.begin_ns,
+            has_events: false,
             start_ns: 0,
             now_ns: 0,
-            event_ns: 0,
+            event_ns: TS_NONE,
             seq: 0,
             phase: Phase::Waiting,
         })
@@ -290,6 +319,7 @@ impl Kernel {
                 "a running kernel",
             ));
         }
+        self.has_events |= matches!(kind, StreamKind::Depth | StreamKind::Trades);
         let stream = Stream::new(market, kind);
         // Where the exchange runs by what is received, it receives its orders like the rest.
         let exchange_alone = kind == StreamKind::Orders && !self.causal_responses;
@@ -322,7 +352,8 @@ impl Kernel {
         self.start_ns
     }
 
-    /// The venue's clock of the market data received last, ns.
+    /// The venue's clock of the market data received last, ns; [`TS_NONE`] before the first, and where
+    /// the venue sends none.
     pub fn event_ns(&self) -> i64 {
         self.event_ns
     }
@@ -355,36 +386,6 @@ impl Kernel {
     /// The run's hash so far.
     pub fn result_sha256(&self) -> String {
         self.hash.hex()
-    }
-
-    /// Name and equity of each currency; `None` where a position in it cannot be valued yet.
-    pub fn equity(&mut self) -> Vec<(String, Option<Money>)> {
-        // Unrealized profit on top of the wallets.
-        let mut totals: Vec<Option<Money>> = self
-            .wallets
-            .iter()
-            .map(|wallet| Some(wallet.balance))
-            .collect();
-        for market in &mut self.markets {
-            let mark = market.mark_px_x2();
-            let total = &mut totals[market.currency];
-            *total = total.and_then(|sum| Some(sum + market.account.unrealized(mark)?));
-        }
-        self.wallets
-            .iter()
-            .map(|wallet| wallet.currency.clone())
-            .zip(totals)
-            .collect()
-    }
-
-    /// The balances by currency.
-    pub fn wallets(&self) -> &[Wallet] {
-        &self.wallets
-    }
-
-    /// Name of a currency by its index.
-    pub fn currency(&self, index: usize) -> &str {
-        &self.wallets[index].currency
     }
 
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
@@ -436,17 +437,17 @@ impl Kernel {
                 Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time)?,
-                Due::Answer(market) => self.on_answer(market, time)?,
+                Due::Answer(market) => self.on_notice(market, time)?,
                 Due::Expiry(market) => {
                     self.pass_unseen(time);
-                    self.on_expiry(market);
+                    self.on_expiry(market)?;
                 }
                 Due::Request(market) => {
                     self.pass_unseen(time);
-                    self.on_request(market);
+                    self.on_request(market)?;
                 }
                 Due::Timer => self.on_timer(time),
-                Due::Nothing => self.end(),
+                Due::Nothing => self.end()?,
             }
         }
     }
@@ -488,7 +489,11 @@ impl Kernel {
     fn begins_at(&self, stream: usize, time: i64) -> bool {
         self.phase == Phase::WarmingUp
             && self.begin_ns.is_none_or(|begin| time >= begin)
-            && self.streams[stream].kind != StreamKind::Orders
+            && match self.streams[stream].kind {
+                StreamKind::Depth | StreamKind::Trades => true,
+                StreamKind::Orders => false,
+                StreamKind::Marks | StreamKind::Funding => !self.has_events,
+            }
     }
 
     fn begin(&mut self, time: i64) {
@@ -502,30 +507,6 @@ impl Kernel {
             .add(next_on_grid(time, every), Some(every), TimerUse::Equity);
         self.begin_risk();
         self.steps.push_back(Step::Start);
-    }
-
-    fn end(&mut self) {
-        let began = self.phase == Phase::Running;
-        self.phase = Phase::Ended;
-        if !began {
-            self.counts = Counts::default();
-            self.steps.clear();
-            return;
-        }
-        self.sample_equity(self.now_ns);
-        let until_ns = self.now_ns + 1;
-        look(
-            &mut self.markouts,
-            &self.markets,
-            until_ns,
-            &mut self.records,
-        );
-        self.markouts.finish(&mut self.records.fills);
-        let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
-        for order in &open {
-            self.hash.order(self.now_ns, order);
-        }
-        self.records.orders.extend(open);
     }
 
     /// A message of a stream reaches the strategy.
@@ -567,6 +548,13 @@ impl Kernel {
                     );
                 }
             }
+            StreamKind::Marks => {
+                self.markets[stream.instrument].mark = rows.last().map(|row| Px(row.px_ticks));
+            }
+            StreamKind::Funding => {
+                let rate = rows.last().map(|row| Rate(row.qty_lots));
+                self.markets[stream.instrument].funding_rate = rate;
+            }
             StreamKind::Orders => {}
         }
         self.streams[index].advance_local()
@@ -589,16 +577,6 @@ impl Kernel {
             Some((_, TimerUse::Risk)) => self.watch_risk(),
             Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
             None => {}
-        }
-    }
-
-    fn sample_equity(&mut self, ts_ns: i64) {
-        let equity: Vec<Option<Money>> = self.equity().into_iter().map(|(_, sum)| sum).collect();
-        for (index, market) in (0u16..).zip(&mut self.markets) {
-            let mut row = market.sample(ts_ns, index);
-            row.equity = equity[market.currency];
-            self.hash.equity(&row);
-            self.records.equity.push(row);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::settle::Notice;
 use super::{Fill, Kernel, Phase, Placement, Step};
 use crate::error::{Error, Result};
 use crate::exchange::models::Delay;
@@ -102,7 +103,9 @@ impl Kernel {
         if self.phase == Phase::Ended {
             return Some(RejectCode::RunEnded);
         }
-        self.risk.check(request, ahead, None, &self.risk_view())
+        let is_covered = self.is_covered(request, None);
+        self.risk
+            .check(request, ahead, is_covered, &self.risk_view())
     }
 
     /// Files the name of an order to come; the refusal where it was used before.
@@ -165,8 +168,9 @@ impl Kernel {
             trigger.px_ticks = px;
         }
         let ended = (self.phase == Phase::Ended).then_some(RejectCode::RunEnded);
-        let refusal =
-            ended.or_else(|| self.risk.check_modify(id, &wanted, None, &self.risk_view()));
+        let is_covered = self.is_covered(&wanted, Some(id));
+        let view = self.risk_view();
+        let refusal = ended.or_else(|| self.risk.check_modify(id, &wanted, is_covered, &view));
         if let Some(code) = refusal {
             let command = Command::Modify(change);
             self.hash.command(self.now_ns, id, &command);
@@ -217,27 +221,33 @@ impl Kernel {
                     _ => Answer::RequestRejected(code),
                 };
                 // The venue never gave it a time.
-                let report = Report::new(id, now_ns, answer);
+                let notice = Notice::Report(Report::new(id, now_ns, answer));
                 market
                     .to_local
-                    .send(now_ns.saturating_add(after_ns), report);
+                    .send(now_ns.saturating_add(after_ns), notice);
             }
         }
     }
 
-    /// An answer of the exchange is received.
-    pub(super) fn on_answer(&mut self, market: usize, time: i64) -> Result<()> {
+    /// A notice of the venue is received.
+    pub(super) fn on_notice(&mut self, market: usize, time: i64) -> Result<()> {
         self.now_ns = time;
-        let Some(report) = self.markets[market].to_local.receive() else {
-            return Ok(());
-        };
+        match self.markets[market].to_local.receive() {
+            None => Ok(()),
+            Some(Notice::Report(report)) => self.on_answer(&report),
+            Some(Notice::Funding(funding)) => self.on_funding(funding),
+            Some(Notice::Liquidation(told)) => self.on_liquidation(told.0, &told.1),
+        }
+    }
+
+    fn on_answer(&mut self, report: &Report) -> Result<()> {
         let Some(mut order) = self.orders.get(&report.order).copied() else {
             // The order ended while the request was under way; the answer changes nothing.
             self.counts.requests_too_late += 1;
             return Ok(());
         };
         let before = order.status;
-        if !order.apply(&report) {
+        if !order.apply(report) {
             return Err(Error::Inconsistent {
                 place: format!("order {}", order.id),
                 expected: format!("an answer that may follow {}", before.name()),
@@ -245,7 +255,7 @@ impl Kernel {
             });
         }
         let fill = match report.answer {
-            Answer::Filled { .. } => Some(self.book_fill(&order, &report, time)?),
+            Answer::Filled { .. } => Some(self.book_fill(&order, report)?),
             Answer::Accepted { px_ticks, qty_lots } => {
                 self.records.placements.push(Placement {
                     order: order.id,
@@ -259,19 +269,25 @@ impl Kernel {
             _ => None,
         };
         self.risk.on_answer(order.id, before, &report.answer);
-        self.tell_order(order, time);
+        self.tell_order(order, self.now_ns);
         if let Some(fill) = fill {
-            self.hash.fill(&fill);
-            self.counts.fills += 1;
-            self.markouts.push(fill, self.markets[market].mid_px_x2());
-            self.steps.push_back(Step::Fill(fill));
-            self.watch_risk();
+            self.tell_fill(fill);
         }
         Ok(())
     }
 
-    /// Books the fill of a report in the account, and tests that the books still add up.
-    fn book_fill(&mut self, order: &Order, report: &Report, time: i64) -> Result<Fill> {
+    /// Files a fill and tells the strategy.
+    pub(super) fn tell_fill(&mut self, fill: Fill) {
+        self.hash.fill(&fill);
+        self.counts.fills += 1;
+        let mid = self.markets[usize::from(fill.instrument)].mid_px_x2();
+        self.markouts.push(fill, mid);
+        self.steps.push_back(Step::Fill(fill));
+        self.watch_risk();
+    }
+
+    /// Books the fill of a report.
+    pub(super) fn book_fill(&mut self, order: &Order, report: &Report) -> Result<Fill> {
         let Answer::Filled {
             px_ticks,
             qty_lots,
@@ -282,23 +298,11 @@ impl Kernel {
             unreachable!("the caller matched a fill");
         };
         let request = &order.request;
-        let market = &mut self.markets[usize::from(request.instrument)];
-        let effect = market
-            .account
-            .apply_fill(px_ticks, request.signed(qty_lots), report.fee)
-            .ok_or_else(|| {
-                let found = format!(
-                    "{qty_lots} lots at {px_ticks} ticks of {}",
-                    market.instrument.id
-                );
-                Error::invalid("fill", "a value of at most 1e16 of its currency", found)
-            })?;
-        market.account.check(&market.instrument.id)?;
-        let currency = market.currency;
-        let wallet = &mut self.wallets[currency];
-        wallet.balance += effect.realized - report.fee;
-        let settled = self.markets.iter().filter(|m| m.currency == currency);
-        wallet.check(settled.map(|m| m.account.position()))?;
+        let instrument = usize::from(request.instrument);
+        let lots = request.signed(qty_lots);
+        let effect = self
+            .ledger
+            .apply_fill(instrument, px_ticks, lots, report.fee)?;
         Ok(Fill {
             order: order.id,
             instrument: request.instrument,
@@ -307,7 +311,7 @@ impl Kernel {
             qty_lots,
             maker,
             ts_event_ns: report.ts_exchange_ns,
-            ts_recv_ns: time,
+            ts_recv_ns: self.now_ns,
             fee: report.fee,
             realized: effect.realized,
             position_lots: effect.position_lots,
@@ -315,7 +319,7 @@ impl Kernel {
     }
 
     /// Files an order's new state and tells the strategy.
-    fn tell_order(&mut self, mut order: Order, time: i64) {
+    pub(super) fn tell_order(&mut self, mut order: Order, time: i64) {
         if let Some(code) = order.reject {
             *self.codes_told.entry(code.name()).or_default() += 1;
         }

@@ -33,6 +33,11 @@ impl<T> Bus<T> {
         self.queue.front().map_or(i64::MAX, |(time, _)| *time)
     }
 
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next message.
     pub fn receive(&mut self) -> Option<T> {
         self.queue.pop_front().map(|(_, message)| message)

@@ -4,8 +4,9 @@ use sha2::{Digest, Sha256};
 
 use super::markouts::FillRow;
 use super::risk::RiskEvent;
+use super::settle::{Funding, Liquidation};
 use crate::event::Side;
-use crate::money::Money;
+use crate::money::{Money, Px};
 use crate::order::{Command, NewOrder, Order, Trail, TriggerKind};
 
 /// One fill, as the strategy learned of it.
@@ -57,16 +58,25 @@ pub struct EquityRow {
     pub ts_ns: i64,
     /// Index of the instrument in the run.
     pub instrument: u16,
-    /// Best bid plus best ask in ticks: twice the mark; `None` before the first trusted book.
+    /// Best bid plus best ask in ticks, by which the position is valued; `None` before the first
+    /// trusted book.
     pub mid_px_x2: Option<i64>,
+    /// The venue's mark, by which it is valued where there is no mid.
+    pub mark: Option<Px>,
     /// Signed position in lots.
     pub position_lots: i64,
     /// Realized profit so far, before fees.
     pub realized: Money,
-    /// Profit of the open position at the mark; `None` where it cannot be valued.
+    /// Profit of the open position; `None` where it cannot be valued.
     pub unrealized: Option<Money>,
     /// Fees so far.
     pub fees: Money,
+    /// Funding received so far, payments subtracted.
+    pub funding: Money,
+    /// Fees of liquidations so far.
+    pub liquidation_fees: Money,
+    /// Losses that the venue's insurance covered so far.
+    pub insurance: Money,
     /// Equity of the whole account in the instrument's settlement currency.
     pub equity: Option<Money>,
 }
@@ -82,12 +92,18 @@ pub struct Records {
     pub placements: Vec<Placement>,
     /// Samples in order of time, then instrument.
     pub equity: Vec<EquityRow>,
+    /// Fundings in order of receipt.
+    pub fundings: Vec<Funding>,
 }
 
 impl Records {
     /// Rows held.
     pub fn len(&self) -> usize {
-        self.fills.len() + self.orders.len() + self.placements.len() + self.equity.len()
+        self.fills.len()
+            + self.orders.len()
+            + self.placements.len()
+            + self.equity.len()
+            + self.fundings.len()
     }
 
     /// Whether nothing is held.
@@ -217,6 +233,24 @@ impl RunHash {
         self.money(fill.realized);
     }
 
+    /// A funding.
+    pub fn funding(&mut self, row: &Funding) {
+        let instrument = i64::from(row.instrument);
+        let times = [row.ts_event_ns, row.ts_recv_ns];
+        self.tag(b'U', &times);
+        let values = [instrument, row.position_lots, row.mark.0, row.rate.0];
+        self.tag(b'u', &values);
+        self.money(row.amount);
+    }
+
+    /// The end of a liquidation.
+    pub fn liquidation(&mut self, row: &Liquidation) {
+        let instrument = i64::from(row.instrument);
+        self.tag(b'Q', &[row.ts_event_ns, row.ts_recv_ns, instrument]);
+        self.money(row.fee);
+        self.money(row.insurance);
+    }
+
     /// An equity sample.
     pub fn equity(&mut self, row: &EquityRow) {
         let instrument = i64::from(row.instrument);
@@ -225,6 +259,14 @@ impl RunHash {
         self.money(row.realized);
         self.money(row.unrealized.unwrap_or(Money(i128::MIN)));
         self.money(row.fees);
+        // What only derivatives have.
+        let charges = [row.funding, row.liquidation_fees, row.insurance];
+        if charges != [Money::ZERO; 3] {
+            self.tag(b'g', &[]);
+            for amount in charges {
+                self.money(amount);
+            }
+        }
     }
 
     /// The hash of everything so far, as 64 hexadecimal digits.

@@ -4,10 +4,12 @@
 //! cancelled and still live a second later, because an overloaded exchange refused the request, are
 //! cancelled again; a position that was to be closed is, until it is gone.
 
+use super::equity::unrealized;
 use super::queues::{TimerUse, next_on_grid};
 use super::{Kernel, Market, Phase, Step};
 use crate::error::{Error, Result};
 use crate::event::Side;
+use crate::ledger::Ledger;
 use crate::money::Money;
 use crate::order::NewOrder;
 use crate::portfolio::Wallet;
@@ -115,19 +117,19 @@ pub(super) struct RiskDesk {
 }
 
 impl RiskDesk {
-    pub fn new(settings: &RiskSettings, markets: &[Market], wallets: &[Wallet]) -> Result<Self> {
+    pub fn new(settings: &RiskSettings, markets: &[Market], ledger: &Ledger) -> Result<Self> {
         if settings.check_every_ns <= 0 {
             let found = settings.check_every_ns;
             return Err(Error::invalid("risk.check_every", "a positive time", found));
         }
         let price = |asset: &str| UsdPrice::of(asset, settings, markets);
         let currency = |(index, wallet): (usize, &Wallet)| {
-            let settles = markets.iter().any(|market| market.currency == index);
+            let settles = (0..markets.len()).any(|market| ledger.currency(market) == index);
             settles.then(|| price(&wallet.currency))
         };
         Ok(Self {
             quotes: markets.iter().map(|m| price(&m.instrument.quote)).collect(),
-            currencies: wallets.iter().enumerate().map(currency).collect(),
+            currencies: ledger.wallets().iter().enumerate().map(currency).collect(),
             clearings: vec![Clearing::default(); markets.len()],
             check_every_ns: settings.check_every_ns,
             is_timed: false,
@@ -139,7 +141,7 @@ impl RiskDesk {
 pub(super) struct RiskView<'a> {
     now_ns: i64,
     markets: &'a [Market],
-    wallets: &'a [Wallet],
+    ledger: &'a Ledger,
     desk: &'a RiskDesk,
 }
 
@@ -157,22 +159,22 @@ impl View for RiskView<'_> {
     }
 
     fn entry_value(&self, instrument: usize) -> Money {
-        self.markets[instrument].account.position().entry_value
+        self.ledger.account(instrument).position().entry_value
     }
 
     fn unrealized(&self, instrument: usize) -> Option<Money> {
-        let market = &self.markets[instrument];
-        market.account.unrealized(market.known_mid_px_x2())
+        let account = self.ledger.account(instrument);
+        unrealized(&self.markets[instrument], account)
     }
 
     fn equity_usd(&self) -> Option<Money> {
         let mut total = Money::ZERO;
-        let wallets = self.wallets.iter().zip(&self.desk.currencies);
+        let wallets = self.ledger.wallets().iter().zip(&self.desk.currencies);
         for (index, (wallet, price)) in wallets.enumerate() {
             let Some(price) = price else { continue };
             let mut equity = wallet.balance;
-            for (at, market) in self.markets.iter().enumerate() {
-                if market.currency == index {
+            for at in 0..self.markets.len() {
+                if self.ledger.currency(at) == index {
                     equity += self.unrealized(at)?;
                 }
             }
@@ -211,7 +213,7 @@ impl Kernel {
         RiskView {
             now_ns: self.now_ns,
             markets: &self.markets,
-            wallets: &self.wallets,
+            ledger: &self.ledger,
             desk: &self.desk,
         }
     }
@@ -235,8 +237,8 @@ impl Kernel {
 
     /// Tells the risk engine what is held, however it came about.
     fn tell_positions(&mut self) {
-        for (index, market) in self.markets.iter().enumerate() {
-            let position = market.account.position();
+        for index in 0..self.markets.len() {
+            let position = self.ledger.account(index).position();
             self.risk
                 .on_position(index, position.qty_lots, position.cash());
         }
@@ -254,7 +256,7 @@ impl Kernel {
         let view = RiskView {
             now_ns: self.now_ns,
             markets: &self.markets,
-            wallets: &self.wallets,
+            ledger: &self.ledger,
             desk: &self.desk,
         };
         let mut actions = Vec::new();
@@ -335,7 +337,7 @@ impl Kernel {
         if is_under_way || !market.book.is_trusted() {
             return;
         }
-        let held = market.account.position().qty_lots;
+        let held = self.ledger.account(index).position().qty_lots;
         let side = if held > 0 { Side::Ask } else { Side::Bid };
         let lots = held.saturating_abs().min(market.instrument.qty_lots_max);
         let order = NewOrder {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::event::{EventKind, Side};
-use crate::exchange::Rules;
 use crate::exchange::models::{ConstantLatency, L3Fifo, NoPartialFill, RiskAverseQueue, ValueFees};
 use crate::instrument::ContractKind;
 use crate::money::tests::instrument;
@@ -72,10 +71,14 @@ pub(super) fn settings(entry: i64, response: i64) -> Settings {
             latency: Box::new(ConstantLatency::new(entry, response).unwrap()),
             queue: Box::new(RiskAverseQueue),
             fill: Box::new(NoPartialFill),
-            rules: Rules::default(),
+            self_trade: SelfTrade::Allow,
+            leverage: 1,
+            mark: MarkSource::Mid,
+            position: None,
         }],
         fees: Box::new(ValueFees::new(vec![rates])),
         causal_responses: false,
+        margin: Mode::None,
         risk: RiskSettings::none(1),
         cash: vec![("USD".into(), Money(1_000_000_000_000_000))],
         equity_every_ns: 1_000,
@@ -146,7 +149,7 @@ fn an_order_travels_rests_and_is_filled_by_a_trade_through_it() {
         (500, 530, 99)
     );
     assert!(fill.maker);
-    assert_eq!(kernel.markets[0].account.position().qty_lots, 5);
+    assert_eq!(kernel.ledger().account(0).position().qty_lots, 5);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The venue's side of the loop: what is due at the exchanges, and their answers on the way.
 
+use super::settle::Notice;
 use super::{Due, Kernel, StreamKind};
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::exchange::SimExchange;
 use crate::exchange::models::FeeBasis;
 use crate::money::Money;
@@ -65,13 +66,51 @@ impl Kernel {
     #[inline]
     pub(super) fn on_exchange(&mut self, index: usize, time: i64) -> Result<()> {
         let stream = &self.streams[index];
-        let exchange = &mut self.markets[stream.instrument].exchange;
-        let rows = stream.exchange_rows();
-        happen(exchange, stream.kind, rows, time, &mut self.answers);
-        if !self.answers.is_empty() {
-            self.send_answers(stream.instrument, i64::MIN);
+        let (instrument, kind) = (stream.instrument, stream.kind);
+        if stream.kind.is_rate() {
+            let rows = stream.exchange_rows().to_vec();
+            self.on_rates(instrument, &rows, time, i64::MIN)?;
+            return self.streams[index].advance_exchange();
         }
+        self.tell_room_at_event(instrument);
+        let rows = self.streams[index].exchange_rows();
+        let exchange = &mut self.markets[instrument].exchange;
+        happen(exchange, kind, rows, time, &mut self.answers);
+        let is_answered = !self.answers.is_empty();
+        if is_answered {
+            self.send_answers(instrument, i64::MIN)?;
+        }
+        self.solve_after(instrument, is_answered, time, i64::MIN)?;
         self.streams[index].advance_exchange()
+    }
+
+    /// Mark prices and fundings at the venue.
+    fn on_rates(
+        &mut self,
+        instrument: usize,
+        rows: &[Event],
+        time: i64,
+        not_before_ns: i64,
+    ) -> Result<()> {
+        for row in rows {
+            if row.kind == EventKind::Mark as u8 {
+                self.tell_room_at_event(instrument);
+                self.mark_at_venue(instrument, row, time);
+                self.send_answers(instrument, not_before_ns)?;
+                self.solve(instrument, time, not_before_ns)?;
+            } else {
+                self.fund(instrument, row, time, not_before_ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::tell_room`], before an event of the market, which may bring orders into the book.
+    #[inline]
+    fn tell_room_at_event(&mut self, instrument: usize) {
+        if self.markets[instrument].exchange.may_enter() {
+            self.tell_room(instrument);
+        }
     }
 
     /// A message is received where the exchange runs by what is received: what was due at the
@@ -88,36 +127,48 @@ impl Kernel {
                 break;
             }
             if expiry <= request {
-                self.on_expiry(instrument);
+                self.on_expiry(instrument)?;
             } else {
-                self.on_request(instrument);
+                self.on_request(instrument)?;
             }
         }
-        let market = &mut self.markets[instrument];
-        market.exchange_clock_ns = time;
+        self.markets[instrument].exchange_clock_ns = time;
+        if kind.is_rate() {
+            let rows = self.streams[index].local_rows().to_vec();
+            self.on_rates(instrument, &rows, time, received_ns)?;
+            return self.streams[index].advance_exchange();
+        }
+        self.tell_room_at_event(instrument);
         let rows = self.streams[index].local_rows();
-        happen(&mut market.exchange, kind, rows, time, &mut self.answers);
-        self.send_answers(instrument, received_ns);
+        let exchange = &mut self.markets[instrument].exchange;
+        happen(exchange, kind, rows, time, &mut self.answers);
+        let is_answered = !self.answers.is_empty();
+        self.send_answers(instrument, received_ns)?;
+        self.solve_after(instrument, is_answered, time, received_ns)?;
         self.streams[index].advance_exchange()
     }
 
-    pub(super) fn on_expiry(&mut self, market: usize) {
+    pub(super) fn on_expiry(&mut self, market: usize) -> Result<()> {
         let here = &mut self.markets[market];
         let time = here.exchange.next_expiry_ns();
         here.exchange_clock_ns = here.exchange_clock_ns.max(time);
         here.exchange.on_expiry(time, &mut self.answers);
-        self.send_answers(market, self.answers_not_before());
+        self.send_answers(market, self.answers_not_before())
     }
 
-    pub(super) fn on_request(&mut self, market: usize) {
+    pub(super) fn on_request(&mut self, market: usize) -> Result<()> {
         let here = &mut self.markets[market];
         let time = here.to_exchange.due();
-        if let Some((order, command)) = here.to_exchange.receive() {
-            here.exchange_clock_ns = here.exchange_clock_ns.max(time);
-            here.exchange
-                .on_command(order, command, time, &mut self.answers);
-            self.send_answers(market, self.answers_not_before());
-        }
+        let Some((order, command)) = here.to_exchange.receive() else {
+            return Ok(());
+        };
+        here.exchange_clock_ns = here.exchange_clock_ns.max(time);
+        self.tell_room(market);
+        let exchange = &mut self.markets[market].exchange;
+        exchange.on_command(order, command, time, &mut self.answers);
+        let not_before_ns = self.answers_not_before();
+        self.send_answers(market, not_before_ns)?;
+        self.solve(market, time, not_before_ns)
     }
 
     /// The earliest time of an answer that no message of the market explains.
@@ -129,35 +180,50 @@ impl Kernel {
         }
     }
 
-    /// Sends the exchange's answers on their way, none to arrive before `not_before_ns`.
-    pub(super) fn send_answers(&mut self, index: usize, not_before_ns: i64) {
-        let market = &mut self.markets[index];
-        let valuer = *market.account.valuer();
-        for mut report in self.answers.drain(..) {
+    /// Sends the exchange's answers on their way, none to arrive before `not_before_ns`, and books
+    /// the fills among them at the venue.
+    pub(super) fn send_answers(&mut self, index: usize, not_before_ns: i64) -> Result<()> {
+        let mut answers = std::mem::take(&mut self.answers);
+        for mut report in answers.drain(..) {
             let ts_ns = report.ts_exchange_ns;
             if let Answer::Filled {
                 px_ticks,
                 qty_lots,
                 maker,
+                side,
                 ..
             } = report.answer
             {
-                // A value that does not fit is told when the fill is booked.
-                let notional = valuer.value(px_ticks, qty_lots).unwrap_or_default();
-                let quote_notional = valuer.quote_notional(px_ticks, qty_lots);
-                report.fee = self.fees.fee(&FeeBasis {
-                    instrument: index,
-                    notional: Money(notional.0.abs()),
-                    quote_notional: quote_notional.unwrap_or_default(),
-                    qty_lots,
-                    maker,
-                    ts_ns,
-                });
+                report.fee = self.fee(index, px_ticks, qty_lots, maker, ts_ns);
+                let lots = side.signed(qty_lots);
+                self.venue.apply_fill(index, px_ticks, lots, report.fee)?;
             }
-            let latency = market.latency.response_ns(ts_ns);
-            let arrival_ns = ts_ns.saturating_add(latency).max(not_before_ns);
-            market.to_local.send(arrival_ns, report);
+            self.tell(index, ts_ns, not_before_ns, Notice::Report(report));
         }
+        self.answers = answers;
+        Ok(())
+    }
+
+    /// What the venue takes for a fill. A value that does not fit is told when the fill is booked.
+    pub(super) fn fee(
+        &mut self,
+        instrument: usize,
+        px_ticks: i64,
+        qty_lots: i64,
+        maker: bool,
+        ts_ns: i64,
+    ) -> Money {
+        let valuer = self.venue.account(instrument).valuer();
+        let notional = valuer.value(px_ticks, qty_lots).unwrap_or_default().abs();
+        let quote_notional = valuer.quote_notional(px_ticks, qty_lots);
+        self.fees.fee(&FeeBasis {
+            instrument,
+            notional,
+            quote_notional: quote_notional.unwrap_or_default(),
+            qty_lots,
+            maker,
+            ts_ns,
+        })
     }
 }
 
@@ -178,5 +244,6 @@ fn happen(
             }
         }
         StreamKind::Orders => exchange.on_orders(rows, time, answers),
+        StreamKind::Marks | StreamKind::Funding => {}
     }
 }

@@ -10,7 +10,10 @@
 //! amount), "Liquidation Protocols" (the margin ratio reaches 100 %), "How to Calculate Liquidation
 //! Price of USDⓈ-M Futures Contracts" and the same of COIN-M.
 
+mod credit;
 mod liquidation_px;
+
+pub use credit::{Demand, Room, Terms};
 
 use crate::error::{Error, Result};
 use crate::money::{Money, Px, RATE_UNITS, Rate, Valuer};
@@ -77,11 +80,13 @@ impl Brackets {
         self.0.iter().find(|bracket| notional <= bracket.cap)
     }
 
-    /// Margin needed to open a position of this notional: notional ÷ leverage, rounded up, the
-    /// leverage no larger than the bracket allows. `None` beyond the last cap.
-    pub fn initial(&self, notional: Money, leverage: u32) -> Option<Money> {
-        let leverage = i128::from(leverage.min(self.of(notional)?.leverage_max));
-        Some(Money((notional.0 + leverage - 1) / leverage))
+    /// Margin of a position of this notional: notional ÷ leverage, rounded up, the leverage no
+    /// larger than the bracket allows; beyond the last cap the last bracket counts on.
+    pub fn initial(&self, notional: Money, leverage: u32) -> Money {
+        let bracket = self.of(notional).or(self.0.last());
+        let leverage = bracket.map_or(leverage, |known| leverage.min(known.leverage_max));
+        let leverage = i128::from(leverage.max(1));
+        Money((notional.0 + leverage - 1) / leverage)
     }
 
     /// Margin needed to keep a position of this notional: notional × rate − amount. Beyond the last
@@ -132,6 +137,33 @@ fn check(before: Option<&Bracket>, bracket: &Bracket) -> Result<()> {
     Ok(())
 }
 
+/// How positions of derivatives are backed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all: nothing is needed, and nothing is liquidated.
+    #[default]
+    None,
+    /// By everything that the account has in their currency.
+    Cross,
+    /// Each by what was set aside for it when it was opened.
+    Isolated,
+}
+
+impl Mode {
+    /// The mode with this configuration name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "cross" => Ok(Self::Cross),
+            "isolated" => Ok(Self::Isolated),
+            found => {
+                let found = format!("{found:?}");
+                Err(Error::invalid("margin", "none, cross or isolated", found))
+            }
+        }
+    }
+}
+
 /// A position as the margin rules see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a> {
@@ -143,6 +175,14 @@ pub struct Held<'a> {
     pub qty_lots: i64,
     /// Value at its entry prices, in the sense of [`Valuer::value`].
     pub entry_value: Money,
+}
+
+impl Held<'_> {
+    /// Value at a mark, in the sense of [`Valuer::value`]; that at entry while there is no mark.
+    pub fn value(&self, mark: Option<Px>) -> Money {
+        mark.and_then(|mark| self.valuer.value_at(mark, self.qty_lots))
+            .unwrap_or(self.entry_value)
+    }
 }
 
 /// What stands against what is needed: an account's cross margin in one currency, or one isolated
@@ -164,14 +204,14 @@ impl Solvency {
         }
     }
 
-    /// With a position at its mark; `None` where that cannot be valued.
+    /// With a position at its mark, or at its entry price while there is no mark.
     #[must_use]
-    pub fn with(self, held: &Held<'_>, mark: Px) -> Option<Self> {
-        let value = held.valuer.value_at(mark, held.qty_lots)?;
-        Some(Self {
+    pub fn with(self, held: &Held<'_>, mark: Option<Px>) -> Self {
+        let value = held.value(mark);
+        Self {
             balance: self.balance + (value - held.entry_value),
             maintenance: self.maintenance + held.brackets.maintenance(value.abs()),
-        })
+        }
     }
 
     /// Whether the margin ratio, maintenance margin ÷ margin balance, has reached 100 %.

@@ -166,15 +166,16 @@ fn margins_by_bracket() {
     ] {
         let notional = money(notional);
         assert_eq!(brackets.maintenance(notional), money(maintenance));
-        assert_eq!(brackets.initial(notional, 20), Some(money(initial_20)));
-        assert_eq!(brackets.initial(notional, 125), Some(money(initial_125)));
+        assert_eq!(brackets.initial(notional, 20), money(initial_20));
+        assert_eq!(brackets.initial(notional, 125), money(initial_125));
     }
     // Beyond the table nothing is opened; what is held there is kept by the last rule.
     let beyond = money("300000000");
-    assert_eq!(brackets.initial(beyond, 1), None);
+    assert_eq!(brackets.of(beyond), None);
+    assert_eq!(brackets.initial(beyond, 1), beyond);
     assert_eq!(brackets.maintenance(beyond), money("12018550"));
     // Rounded up, so that margin never falls short.
-    assert_eq!(brackets.initial(Money(100), 3), Some(Money(34)));
+    assert_eq!(brackets.initial(Money(100), 3), Money(34));
     assert_eq!(Brackets::default().maintenance(beyond), Money::ZERO);
 }
 
@@ -227,7 +228,7 @@ fn an_account_falls_at_its_liquidation_price() {
     let px = held.liquidation_px(wallet).unwrap();
     let at = |px: i128| {
         let mark = Px(i64::try_from(px / 10_000).unwrap());
-        let account = Solvency::of_wallet(wallet).with(&held, mark).unwrap();
+        let account = Solvency::of_wallet(wallet).with(&held, Some(mark));
         account.is_liquidatable()
     };
     assert!(!at(px.0 + 20_000));
@@ -258,7 +259,7 @@ proptest! {
         };
         let wallet = Money(i128::from(wallet) * if is_inverse { 10i128.pow(8) } else { 10i128.pow(12) });
         let held = case.held();
-        let solvency = |px: i64| Solvency::of_wallet(wallet).with(&held, Px(px)).unwrap();
+        let solvency = |px: i64| Solvency::of_wallet(wallet).with(&held, Some(Px(px)));
         match held.liquidation_px(wallet) {
             Some(px) if px.0 / 10_000 < i128::from(i64::MAX / 4) && px.0 > 40_000_000 => {
                 let px = i64::try_from(px.0 / 10_000).unwrap();

@@ -71,6 +71,12 @@ codes! {
     DisplayInvalid = 22, "DISPLAY_INVALID";
     /// The quantity of a bracket's exit follows its entry and cannot be changed.
     ExitQty = 23, "EXIT_QTY";
+    /// The free margin does not cover the order, or the position would be larger than the venue allows.
+    MarginInsufficient = 60, "MARGIN_INSUFFICIENT";
+    /// The free balance does not cover the order.
+    BalanceInsufficient = 61, "BALANCE_INSUFFICIENT";
+    /// The venue liquidates: it cancelled the order, or closed the position with it.
+    Liquidation = 62, "LIQUIDATION";
     /// Trading has ended: only orders that reduce a position pass.
     RiskKilled = 100, "RISK_KILLED";
     /// The position is being closed by its stop-loss: only orders that reduce it pass.

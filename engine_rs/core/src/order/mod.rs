@@ -192,7 +192,7 @@ impl NewOrder {
     /// The quantity with the sign of its side: below 0 sells.
     #[inline]
     pub fn signed(&self, lots: i64) -> i64 {
-        if self.side == Side::Bid { lots } else { -lots }
+        self.side.signed(lots)
     }
 }
 
@@ -340,6 +340,8 @@ pub enum Answer {
     Triggered,
     /// A fill.
     Filled {
+        /// Side of the order.
+        side: Side,
         /// Price in ticks.
         px_ticks: i64,
         /// Lots filled by this execution.

@@ -98,6 +98,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Side;
     use crate::order::RejectCode;
 
     /// The tables of [`Status`] and of `docs/exchange.md` equal [`Status::after`].
@@ -110,6 +111,7 @@ mod tests {
 
     fn check(text: &str) {
         let fill = |complete| Answer::Filled {
+            side: Side::Bid,
             px_ticks: 1,
             qty_lots: 1,
             maker: true,

@@ -1,7 +1,7 @@
 //! What may be sent: every limit that is looked at before an order.
 
 use super::window::Window;
-use super::{Funds, Held, Open, RiskEngine, View};
+use super::{Held, Open, RiskEngine, View};
 use crate::Result;
 use crate::event::Side;
 use crate::money::Money;
@@ -22,17 +22,19 @@ struct Sum<'a> {
 
 impl RiskEngine {
     /// Why an order must not be sent, if it must not: the first reason in the order of the table in
-    /// `docs/risk.md`. `ahead` is how many orders of its list are sent before it at the same time.
+    /// `docs/risk.md`. `ahead` is how many orders of its list are sent before it at the same time, `is_covered`
+    /// whether the account can pay for it.
     pub fn check(
         &self,
         order: &NewOrder,
         ahead: usize,
-        funds: Option<Funds>,
+        is_covered: bool,
         view: &impl View,
     ) -> Option<RejectCode> {
         let counted = self.list_lots(&Open::new(order));
         let extra = order.qty_lots.saturating_sub(counted).max(0);
-        self.judge(order, extra, Some(ahead), funds, view).err()
+        self.judge(order, extra, Some(ahead), is_covered, view)
+            .err()
     }
 
     /// As [`Self::check`], for a change of a live order, with its whole quantity. `None` as well
@@ -41,14 +43,14 @@ impl RiskEngine {
         &self,
         id: u64,
         order: &NewOrder,
-        funds: Option<Funds>,
+        is_covered: bool,
         view: &impl View,
     ) -> Option<RejectCode> {
         let open = self.open.get(&id)?;
         let wanted = order.qty_lots.saturating_sub(open.filled_lots);
         let counted = self.list_lots(open).max(open.counted_lots());
         let extra = wanted.saturating_sub(counted).max(0);
-        self.judge(order, extra, None, funds, view).err()
+        self.judge(order, extra, None, is_covered, view).err()
     }
 
     fn judge(
@@ -56,7 +58,7 @@ impl RiskEngine {
         order: &NewOrder,
         extra: i64,
         new_behind: Option<usize>,
-        funds: Option<Funds>,
+        is_covered: bool,
         view: &impl View,
     ) -> Result<(), RejectCode> {
         let held = &self.held[usize::from(order.instrument)];
@@ -82,8 +84,7 @@ impl RiskEngine {
         if !reduces && extra > 0 {
             self.check_exposure(order, extra, view)?;
         }
-        let is_short = funds.is_some_and(|funds| funds.needed > funds.available);
-        refuse(is_short, RejectCode::RiskFunds)
+        refuse(!is_covered, RejectCode::RiskFunds)
     }
 
     fn check_size(

@@ -50,15 +50,6 @@ pub trait View {
     fn equity_usd(&self) -> Option<Money>;
 }
 
-/// Balance or margin for an order: what is there and what it would take, in one currency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Funds {
-    /// What is free.
-    pub available: Money,
-    /// What the order would tie up.
-    pub needed: Money,
-}
-
 /// A live order as far as risk is concerned.
 #[derive(Clone, Copy, Debug)]
 struct Open {

@@ -84,7 +84,7 @@ pub(super) fn of(instrument: u16, order: NewOrder) -> NewOrder {
 }
 
 pub(super) fn code(risk: &RiskEngine, order: NewOrder) -> Option<RejectCode> {
-    risk.check(&order, 0, None, &scene())
+    risk.check(&order, 0, true, &scene())
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_window_lets_the_next_order_pass_when_the_oldest_leaves_it() {
                 now_ns: *now_ns,
                 ..scene()
             };
-            let passes = risk.check(&bid(1, 1), 0, None, &at).is_none();
+            let passes = risk.check(&bid(1, 1), 0, true, &at).is_none();
             if passes {
                 risk.on_submit(now_ns.cast_unsigned(), &bid(1, 1), *now_ns);
             }
@@ -205,7 +205,7 @@ fn orders_of_a_list_are_sent_together() {
     });
     let check = |risk: &RiskEngine, ahead, now_ns| {
         let at = Scene { now_ns, ..scene() };
-        risk.check(&bid(1, 1), ahead, None, &at)
+        risk.check(&bid(1, 1), ahead, true, &at)
     };
     assert_eq!(check(&risk, 2, 0), None);
     assert_eq!(check(&risk, 3, 0), Some(RejectCode::RiskOrderRate));
@@ -252,6 +252,7 @@ fn an_answer_counts_for_a_change_unless_it_tells_something_else() {
     risk.on_modify(1, 3, 0);
     room(&risk, 2);
     let fill = Answer::Filled {
+        side: Side::Bid,
         px_ticks,
         qty_lots: 1,
         maker: true,
@@ -287,7 +288,7 @@ fn live_orders_are_counted_until_they_are_done() {
     let third = of(1, bid(1, 1));
     assert_eq!(code(&risk, third), Some(RejectCode::RiskAccountOrders));
     // A change is no further order.
-    assert_eq!(risk.check_modify(1, &bid(2, 1), None, &scene()), None);
+    assert_eq!(risk.check_modify(1, &bid(2, 1), true, &scene()), None);
     risk.on_done(1);
     risk.on_done(1);
     assert_eq!(code(&risk, third), None);
@@ -350,7 +351,7 @@ fn what_only_reduces_passes_beyond_every_limit() {
 #[test]
 fn changes_under_way_count_with_the_largest_quantity() {
     let mut risk = engine(|limits| limits.instruments[0].position_lots_max = Some(10));
-    let modify = |risk: &RiskEngine, qty| risk.check_modify(1, &bid(1, qty), None, &scene());
+    let modify = |risk: &RiskEngine, qty| risk.check_modify(1, &bid(1, qty), true, &scene());
     risk.on_submit(1, &bid(1, 4), 0);
     assert_eq!(modify(&risk, 10), None);
     assert_eq!(modify(&risk, 11), Some(RejectCode::RiskPosition));
@@ -368,7 +369,7 @@ fn changes_under_way_count_with_the_largest_quantity() {
     risk.on_position(0, 5, Money::ZERO);
     assert_eq!(modify(&risk, 10), None);
     assert_eq!(modify(&risk, 11), Some(RejectCode::RiskPosition));
-    assert_eq!(risk.check_modify(9, &bid(1, 99), None, &scene()), None);
+    assert_eq!(risk.check_modify(9, &bid(1, 99), true, &scene()), None);
 }
 
 #[test]
@@ -470,34 +471,28 @@ fn a_limit_in_money_needs_prices() {
         ..scene()
     };
     let missing = Some(RejectCode::RiskPriceMissing);
-    assert_eq!(risk.check(&bid(1, 1), 0, None, &unpriced), missing);
-    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, None, &unpriced), None);
+    assert_eq!(risk.check(&bid(1, 1), 0, true, &unpriced), missing);
+    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, true, &unpriced), None);
     let unknown = Scene {
         rate: None,
         ..scene()
     };
-    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, None, &unknown), missing);
+    assert_eq!(risk.check(&of(2, bid(1, 1)), 0, true, &unknown), missing);
     // Three quarters of a dollar each.
     let cheap = Scene {
         rate: Some(Rate(750_000_000)),
         ..scene()
     };
-    assert_eq!(risk.check(&bid(1, 13), 0, None, &cheap), None);
-    let refused = risk.check(&bid(1, 14), 0, None, &cheap);
+    assert_eq!(risk.check(&bid(1, 13), 0, true, &cheap), None);
+    let refused = risk.check(&bid(1, 14), 0, true, &cheap);
     assert_eq!(refused, Some(RejectCode::RiskAccountGross));
 }
 
 #[test]
 fn funds_are_the_callers_to_tell() {
     let risk = engine(|_| ());
-    let funds = |needed| {
-        Some(Funds {
-            available: usd(5),
-            needed: usd(needed),
-        })
-    };
-    assert_eq!(risk.check(&bid(1, 1), 0, funds(5), &scene()), None);
-    let short = risk.check(&bid(1, 1), 0, funds(6), &scene());
+    assert_eq!(risk.check(&bid(1, 1), 0, true, &scene()), None);
+    let short = risk.check(&bid(1, 1), 0, false, &scene());
     assert_eq!(short, Some(RejectCode::RiskFunds));
 }
 

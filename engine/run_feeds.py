@@ -1,0 +1,168 @@
+"""The data of a run: the catalog's streams of its instruments, read ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from engine.account import configured_funding, rate_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from engine.catalog import Catalog, FileEntry, Manifest
+    from engine.config import ExchangeConfig, RunConfig
+    from engine.instruments import Instrument
+
+    Events = npt.NDArray[np.void]
+
+__all__ = ["BY_ORDERS", "BacktestError", "RunFeeds", "stream_kinds"]
+
+# The queue model that reads single orders.
+BY_ORDERS = "l3_fifo"
+_STREAM_KINDS = ("depth", "trades")
+# Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
+_READ_AHEAD = 2
+
+
+class BacktestError(RuntimeError):
+    """A run could not begin or go on; the message says what is missing and what to do."""
+
+
+def stream_kinds(exchange: ExchangeConfig) -> list[str]:
+    """The kinds of data that a run of this exchange reads."""
+    return [*_STREAM_KINDS, *(("orders",) if exchange.queue == BY_ORDERS else ())]
+
+
+class RunFeeds:
+    """The catalog's streams for a run, read ahead on a thread each."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        instruments: Sequence[Instrument],
+        start_ns: int | None,
+        end_ns: int | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        from engine.catalog import Catalog
+        from engine.feed import ReadAhead
+
+        self.catalog = Catalog(config.catalog)
+        self.ids = [instrument.id for instrument in instruments]
+        self.provenance = _provenance(self.catalog, self.ids, config.catalog)
+        self.kinds = stream_kinds(config.exchange)
+        if "orders" in self.kinds:
+            _check_orders(self.catalog, self.ids, config.catalog)
+        self._range = (start_ns, end_ns)
+        # Rates may reach far beyond the events, which a run begins and ends with.
+        events = [e for name in self.ids for e in self.catalog.manifest(name).event_files]
+        self._rates_range = _span(events, start_ns, end_ns) if events else self._range
+        self._readers = []
+        self.streams: dict[tuple[str, str], Iterable[Events]] = {}
+        for instrument in instruments:
+            for kind, batches in self._sources(instrument, config):
+                reader = ReadAhead(_counted(batches, progress), depth=_READ_AHEAD)
+                self._readers.append(reader)
+                self.streams[instrument.id, kind] = reader
+
+    def _sources(
+        self, instrument: Instrument, config: RunConfig
+    ) -> Iterator[tuple[str, Iterable[Events]]]:
+        """The streams of an instrument that there is data of, by kind."""
+        catalog, name = self.catalog, instrument.id
+        start_ns, end_ns = self._range
+        rows = config.data.batch_rows
+        manifest = catalog.manifest(name)
+        rates = rate_kinds(config.account, instrument)
+        for kind in (*self.kinds, *rates):
+            if kind == "orders":
+                yield kind, catalog.order_events(name, end_ns=end_ns, batch_rows=rows)
+            elif manifest.of_kind(kind):
+                first, end = self._rates_range if kind in rates else (start_ns, end_ns)
+                yield kind, catalog.batches(name, kind, start_ns=first, end_ns=end, batch_rows=rows)
+            elif rates.get(kind):
+                raise BacktestError(_missing_rates(kind, name, config.catalog))
+        if config.account.funding == "configured" and instrument.kind != "spot":
+            first, end = _span(manifest.run_files, start_ns, end_ns)
+            yield "funding", configured_funding(config.account, first, end)
+
+    @property
+    def kinds_read(self) -> list[str]:
+        """The kinds of data of the catalog that the run reads."""
+        held = {kind for kind in ("marks", "funding") if any(k == kind for _, k in self.streams)}
+        return sorted({*self.kinds, *held})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for reader in self._readers:
+            reader.close()
+
+
+def _counted(batches: Iterable[Events], progress: Callable[[int], None] | None) -> Iterable[Events]:
+    for batch in batches:
+        if progress is not None:
+            progress(len(batch))
+        yield batch
+
+
+def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
+    """`recorded`, `testnet`, or `mixed` for a run over both."""
+    present = catalog.instruments()
+    for instrument in ids:
+        if instrument not in present:
+            held = f"it holds {', '.join(present)}" if present else "it is empty"
+            raise BacktestError(
+                f"catalog {root}: no data for {instrument}; {held}. Import a recording with"
+                f" `cobalt import format=binance path=... instrument={instrument} catalog={root}`"
+                f" or make practice data with `cobalt testnet catalog={root}`"
+            )
+    manifests = [catalog.manifest(instrument) for instrument in ids]
+    for manifest in manifests:
+        if not manifest.run_files:
+            raise BacktestError(
+                f"catalog {root}: expected depth or trades of {manifest.instrument},"
+                f" found only {_held(manifest)}; a run needs events"
+            )
+    found = {manifest.provenance for manifest in manifests}
+    return found.pop() if len(found) == 1 else "mixed"
+
+
+def _missing_rates(kind: str, instrument: str, root: str) -> str:
+    what = {"marks": "mark prices", "funding": "funding rates"}[kind]
+    key = {"marks": "mark", "funding": "funding"}[kind]
+    return (
+        f"account.{key}=recorded: catalog {root} has no {what} of {instrument}; import them with"
+        f" `cobalt import format=funding path=... instrument={instrument} catalog={root}` or choose"
+        f" another account.{key}"
+    )
+
+
+def _span(files: Sequence[FileEntry], start_ns: int | None, end_ns: int | None) -> tuple[int, int]:
+    """First receive time of these files within a range, and the time that ends them."""
+    first = min(entry.ts_recv_first_ns for entry in files)
+    end = max(entry.ts_recv_last_ns for entry in files) + 1
+    return max(first, start_ns or first), min(end, end_ns or end)
+
+
+def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:
+    """Raises BacktestError for an instrument without single orders."""
+    for instrument in ids:
+        if not catalog.manifest(instrument).of_kind("orders"):
+            raise BacktestError(
+                f"exchange.queue={BY_ORDERS}: catalog {root} has no single orders of {instrument};"
+                " import a feed that has them (`cobalt import format=bitstamp_l3 …`), make practice"
+                f" data that does (`cobalt testnet orders=true catalog={root}`), or choose another"
+                " queue model"
+            )
+
+
+def _held(manifest: Manifest) -> str:
+    """What a catalog has of an instrument without events or rates."""
+    candles = [f"candles of {', '.join(manifest.intervals)}"] if manifest.intervals else []
+    orders = ["single orders"] if manifest.of_kind("orders") else []
+    return " and ".join([*candles, *orders]) or "an empty manifest"
