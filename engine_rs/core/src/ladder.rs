@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 use crate::event::Side;
 
-/// Keys in the dense window.
-pub const WINDOW: usize = 1 << 15;
-const WINDOW_KEYS: i64 = 1 << 15;
+/// Keys in the dense window: 1 MiB of sizes, of which the system provides the pages that are used.
+pub const WINDOW: usize = 1 << 17;
+const WINDOW_KEYS: i64 = 1 << 17;
 /// The window is placed so that the best level lies this many keys above its lower end.
 const BEST_OFFSET: i64 = WINDOW_KEYS / 8 * 7;
 /// Below this distance from the lower end the window is moved.
@@ -104,15 +104,13 @@ impl Ladder {
             return self.set_outside(key, qty);
         };
         let old = std::mem::replace(&mut self.qty[slot], qty);
-        if (old == 0) != (qty == 0) {
+        self.mark(slot, qty != 0);
+        self.levels = self.levels + usize::from(qty != 0) - usize::from(old != 0);
+        if key >= self.best {
             if qty != 0 {
-                self.mark(slot);
-                self.best = self.best.max(key);
-            } else {
-                self.unmark(slot);
-                if key == self.best {
-                    self.find_best_below(slot);
-                }
+                self.best = key;
+            } else if key == self.best {
+                self.find_best_below(slot);
             }
         }
         old
@@ -152,21 +150,16 @@ impl Ladder {
         (offset < WINDOW as u64).then_some(offset as usize)
     }
 
+    /// Notes whether there is a level in a slot. Without a branch on that, because it is as good as
+    /// random from one row to the next.
     #[inline]
-    fn mark(&mut self, slot: usize) {
-        self.words[slot / 64] |= 1 << (slot % 64);
-        self.summary[slot / 4096] |= 1 << (slot / 64 % 64);
-        self.levels += 1;
-    }
-
-    #[inline]
-    fn unmark(&mut self, slot: usize) {
+    fn mark(&mut self, slot: usize, is_level: bool) {
         let word = &mut self.words[slot / 64];
-        *word &= !(1 << (slot % 64));
-        if *word == 0 {
-            self.summary[slot / 4096] &= !(1 << (slot / 64 % 64));
+        let before = *word;
+        *word = before & !(1 << (slot % 64)) | u64::from(is_level) << (slot % 64);
+        if (before == 0) != (*word == 0) {
+            self.summary[slot / 4096] ^= 1 << (slot / 64 % 64);
         }
-        self.levels -= 1;
     }
 
     /// The highest occupied slot that is not above `slot`.
@@ -229,24 +222,21 @@ impl Ladder {
     fn move_window(&mut self, best: i64) {
         let mut held = Vec::new();
         self.take_window(|key, qty| held.push((key, qty)));
-        self.levels -= held.len();
         self.base = best
             .saturating_sub(BEST_OFFSET)
             .min(i64::MAX - (WINDOW_KEYS - 1));
         let inside = self.below.split_off(&self.base);
-        self.levels -= inside.len();
         for (key, qty) in held.into_iter().chain(inside) {
             if let Some(slot) = self.slot(key) {
                 self.qty[slot] = qty;
-                self.mark(slot);
+                self.mark(slot, true);
             } else {
                 self.below.insert(key, qty);
-                self.levels += 1;
             }
         }
     }
 
-    /// Empties the window and tells what was in it; `levels` and `best` are the caller's to mend.
+    /// Empties the window and tells what was in it; `levels` and `best` stay as they were.
     fn take_window(&mut self, mut tell: impl FnMut(i64, i64)) {
         for group in 0..SUMMARY {
             while self.summary[group] != 0 {

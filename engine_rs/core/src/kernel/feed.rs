@@ -113,6 +113,14 @@ impl Default for Cursor {
     }
 }
 
+impl Cursor {
+    /// Whether this one has found its group, and that begins where `other` is.
+    #[inline]
+    fn is_at(&self, other: &Self) -> bool {
+        (self.batch, self.start) == (other.batch, other.start) && self.end > self.start
+    }
+}
+
 /// One instrument's rows of one kind.
 pub struct Stream {
     /// Index of the instrument in the run.
@@ -123,9 +131,7 @@ pub struct Stream {
     pub exchange: Cursor,
     /// The strategy's place, in receive time.
     pub local: Cursor,
-    batches: VecDeque<Box<dyn Batch>>,
-    dropped: u64,
-    ended: bool,
+    fed: Fed,
 }
 
 impl Stream {
@@ -136,9 +142,12 @@ impl Stream {
             kind,
             exchange: Cursor::default(),
             local: Cursor::default(),
-            batches: VecDeque::new(),
-            dropped: 0,
-            ended: false,
+            fed: Fed {
+                kind,
+                batches: VecDeque::new(),
+                dropped: 0,
+                ended: false,
+            },
         }
     }
 
@@ -156,7 +165,7 @@ impl Stream {
 
     /// Adds a batch behind the others.
     pub fn feed(&mut self, batch: Box<dyn Batch>) -> Result<()> {
-        if self.ended {
+        if self.fed.ended {
             return Err(Error::invalid(
                 "feed",
                 "no rows after the end of the stream",
@@ -164,7 +173,7 @@ impl Stream {
             ));
         }
         if !batch.rows().is_empty() {
-            self.batches.push_back(batch);
+            self.fed.batches.push_back(batch);
             self.reload()?;
         }
         Ok(())
@@ -172,7 +181,7 @@ impl Stream {
 
     /// Declares that no batch follows.
     pub fn end(&mut self) -> Result<()> {
-        self.ended = true;
+        self.fed.ended = true;
         self.reload()
     }
 
@@ -195,15 +204,15 @@ impl Stream {
 
     #[inline]
     fn rows(&self, cursor: &Cursor) -> &[Event] {
-        let index = usize::try_from(cursor.batch - self.dropped).expect("batches fit memory");
-        &self.batches[index].rows()[cursor.start..cursor.end]
+        let batch = self.fed.batch(cursor.batch);
+        &batch.expect("a cursor is at a group that was fed")[cursor.start..cursor.end]
     }
 
     /// Moves the exchange's place behind its group.
     #[inline]
     pub fn advance_exchange(&mut self) -> Result<()> {
         self.exchange.start = self.exchange.end;
-        self.exchange = self.load(self.exchange, Event::venue_time_ns)?;
+        self.load_exchange()?;
         self.drop_read();
         Ok(())
     }
@@ -212,56 +221,103 @@ impl Stream {
     #[inline]
     pub fn advance_local(&mut self) -> Result<()> {
         self.local.start = self.local.end;
-        self.local = self.load(self.local, receive_time)?;
+        self.load_local()?;
         self.drop_read();
         Ok(())
     }
 
     fn reload(&mut self) -> Result<()> {
         if self.exchange.time == PENDING {
-            self.exchange = self.load(self.exchange, Event::venue_time_ns)?;
+            self.load_exchange()?;
         }
         if self.local.time == PENDING {
-            self.local = self.load(self.local, receive_time)?;
+            self.load_local()?;
         }
         self.drop_read();
         Ok(())
     }
 
     #[inline]
+    fn load_exchange(&mut self) -> Result<()> {
+        let clock = Event::venue_time_ns;
+        self.fed.load(&mut self.exchange, &self.local, clock)
+    }
+
+    #[inline]
+    fn load_local(&mut self) -> Result<()> {
+        let clock = |head: &Event| head.ts_recv_ns;
+        self.fed.load(&mut self.local, &self.exchange, clock)
+    }
+
+    #[inline]
     fn drop_read(&mut self) {
-        while self.dropped < self.exchange.batch.min(self.local.batch) {
+        self.fed
+            .drop_before(self.exchange.batch.min(self.local.batch));
+    }
+}
+
+/// What a stream was fed and still holds.
+struct Fed {
+    kind: StreamKind,
+    batches: VecDeque<Box<dyn Batch>>,
+    dropped: u64,
+    ended: bool,
+}
+
+impl Fed {
+    #[inline]
+    fn batch(&self, number: u64) -> Option<&[Event]> {
+        let index = usize::try_from(number - self.dropped).expect("batches fit memory");
+        self.batches.get(index).map(|batch| batch.rows())
+    }
+
+    #[inline]
+    fn drop_before(&mut self, number: u64) {
+        while self.dropped < number {
             self.batches.pop_front();
             self.dropped += 1;
         }
     }
 
-    /// The cursor with its next group found, if it has been fed.
+    /// Finds the next group of a cursor, if it has been fed; where the other cursor is at that group,
+    /// its end is known.
     #[inline]
-    fn load(&self, mut cursor: Cursor, clock: impl Fn(&Event) -> i64) -> Result<Cursor> {
+    fn load(
+        &self,
+        cursor: &mut Cursor,
+        other: &Cursor,
+        clock: impl Fn(&Event) -> i64,
+    ) -> Result<()> {
         loop {
-            let index = usize::try_from(cursor.batch - self.dropped).expect("batches fit memory");
-            let Some(batch) = self.batches.get(index) else {
+            let Some(batch) = self.batch(cursor.batch) else {
                 cursor.time = if self.ended { ENDED } else { PENDING };
-                return Ok(cursor);
+                return Ok(());
             };
-            let rows = &batch.rows()[cursor.start..];
+            let rows = &batch[cursor.start..];
             let Some(head) = rows.first() else {
-                (cursor.batch, cursor.start) = (cursor.batch + 1, 0);
+                (cursor.batch, cursor.start, cursor.end) = (cursor.batch + 1, 0, 0);
                 continue;
             };
-            let length = rows.iter().position(Event::is_last).map(|at| at + 1);
-            let (true, true, Some(length)) =
-                (head.is_first(), self.kind.carries(head.kind), length)
-            else {
-                return Err(self.bad_group(head, length.is_some()));
+            cursor.end = if other.is_at(cursor) {
+                other.end
+            } else {
+                cursor.start + self.group_length(rows)?
             };
-            cursor.end = cursor.start + length;
             // One below the end marker, so that a damaged time cannot pass for the end.
             cursor.latest = cursor.latest.max(clock(head)).min(ENDED - 1);
             cursor.time = cursor.latest;
             cursor.recv = head.ts_recv_ns;
-            return Ok(cursor);
+            return Ok(());
+        }
+    }
+
+    /// Rows of the first group, which must be whole and of this stream's kind.
+    fn group_length(&self, rows: &[Event]) -> Result<usize> {
+        let head = &rows[0];
+        let length = rows.iter().position(Event::is_last).map(|at| at + 1);
+        match length {
+            Some(length) if head.is_first() && self.kind.carries(head.kind) => Ok(length),
+            _ => Err(self.bad_group(head, length.is_some())),
         }
     }
 
@@ -288,6 +344,68 @@ impl Stream {
     }
 }
 
-fn receive_time(head: &Event) -> i64 {
-    head.ts_recv_ns
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Side, flags};
+
+    fn group(ts_ns: i64, rows: usize) -> Vec<Event> {
+        let mut rows = vec![
+            Event {
+                ts_event_ns: ts_ns,
+                ts_recv_ns: ts_ns + 1,
+                flags: 0,
+                ..crate::event::tests::row(EventKind::Delta, Side::Bid, 99, 1, 1)
+            };
+            rows
+        ];
+        rows[0].flags |= flags::FIRST;
+        rows.last_mut().unwrap().flags |= flags::LAST;
+        rows
+    }
+
+    /// Both cursors wait at a seam, where neither knows the end of the next group.
+    #[test]
+    fn groups_after_a_seam_are_as_long_as_they_are() {
+        let mut stream = Stream::new(0, StreamKind::Depth);
+        for (ts_ns, length) in [(10, 3), (20, 1), (30, 5)] {
+            stream.feed(Box::new(group(ts_ns, length))).unwrap();
+            let found = (stream.exchange.time, stream.exchange_rows().len());
+            assert_eq!(found, (ts_ns, length));
+            stream.advance_exchange().unwrap();
+            let found = (stream.local.time, stream.local_rows().len());
+            assert_eq!(found, (ts_ns + 1, length));
+            stream.advance_local().unwrap();
+            assert_eq!(
+                (stream.exchange.time, stream.local.time),
+                (PENDING, PENDING)
+            );
+        }
+        stream.end().unwrap();
+        assert_eq!((stream.exchange.time, stream.local.time), (ENDED, ENDED));
+    }
+
+    /// Either cursor may be ahead, or both at one group.
+    #[test]
+    fn cursors_at_any_distance_see_the_same_groups() {
+        let lengths = [2, 1, 4, 3, 1, 6];
+        for lead in 0..lengths.len() {
+            let mut stream = Stream::new(0, StreamKind::Depth);
+            let groups = (0..).map(|n| n * 10).zip(lengths);
+            let rows: Vec<Event> = groups.flat_map(|(ts, n)| group(ts, n)).collect();
+            stream.feed(Box::new(rows)).unwrap();
+            let (mut seen, mut heard) = (Vec::new(), Vec::new());
+            for turn in 0..lengths.len() + lead {
+                if turn < lengths.len() {
+                    seen.push(stream.exchange_rows().len());
+                    stream.advance_exchange().unwrap();
+                }
+                if turn >= lead {
+                    heard.push(stream.local_rows().len());
+                    stream.advance_local().unwrap();
+                }
+            }
+            assert_eq!((&seen[..], &heard[..]), (&lengths[..], &lengths[..]));
+        }
+    }
 }
