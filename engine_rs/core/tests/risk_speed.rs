@@ -9,6 +9,7 @@ use std::time::Instant;
 use cobalt_core::decimal::Step;
 use cobalt_core::event::Side;
 use cobalt_core::instrument::{ContractKind, FeeRate, Instrument};
+use cobalt_core::margin::Brackets;
 use cobalt_core::money::Money;
 use cobalt_core::order::NewOrder;
 use cobalt_core::risk::{
@@ -61,6 +62,9 @@ fn instrument() -> Instrument {
         quote: "USDT".into(),
         maker_fee: FeeRate(20_000),
         taker_fee: FeeRate(50_000),
+        brackets: Brackets::default(),
+        liquidation_fee: cobalt_core::money::Rate::default(),
+        px_band: None,
     }
 }
 

@@ -17,7 +17,7 @@ impl SimExchange {
     /// Whether an event of the market may bring an order into the book that must be paid for.
     #[inline]
     pub fn may_enter(&self) -> bool {
-        self.rules.terms.is_some() && !self.live.is_empty()
+        self.rules.terms.is_some() && !self.waiting.is_empty()
     }
 
     /// Tells what the account has for this instrument, until it is told again.

@@ -436,7 +436,7 @@ impl Kernel {
                 }
                 Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
                 Due::Local(stream) => self.on_received(stream, time)?,
-                Due::Exchange(stream) => self.on_exchange(stream, time)?,
+                Due::Exchange(stream) => self.on_exchange(stream, time, i64::MIN)?,
                 Due::Answer(market) => self.on_notice(market, time)?,
                 Due::Expiry(market) => {
                     self.pass_unseen(time);

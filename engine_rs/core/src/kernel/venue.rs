@@ -62,14 +62,20 @@ impl Kernel {
         }
     }
 
-    /// A message of a stream happens at the exchange.
+    /// The next message of a stream happens at the exchange, at its time, and nothing that comes of
+    /// it is told before `not_before_ns`.
     #[inline]
-    pub(super) fn on_exchange(&mut self, index: usize, time: i64) -> Result<()> {
+    pub(super) fn on_exchange(
+        &mut self,
+        index: usize,
+        time: i64,
+        not_before_ns: i64,
+    ) -> Result<()> {
         let stream = &self.streams[index];
         let (instrument, kind) = (stream.instrument, stream.kind);
-        if stream.kind.is_rate() {
+        if kind.is_rate() {
             let rows = stream.exchange_rows().to_vec();
-            self.on_rates(instrument, &rows, time, i64::MIN)?;
+            self.on_rates(instrument, &rows, time, not_before_ns)?;
             return self.streams[index].advance_exchange();
         }
         self.tell_room_at_event(instrument);
@@ -78,9 +84,9 @@ impl Kernel {
         happen(exchange, kind, rows, time, &mut self.answers);
         let is_answered = !self.answers.is_empty();
         if is_answered {
-            self.send_answers(instrument, i64::MIN)?;
+            self.send_answers(instrument, not_before_ns)?;
         }
-        self.solve_after(instrument, is_answered, time, i64::MIN)?;
+        self.solve_after(instrument, is_answered, time, not_before_ns)?;
         self.streams[index].advance_exchange()
     }
 
@@ -117,7 +123,7 @@ impl Kernel {
     /// exchange before it, then the message itself.
     pub(super) fn reach_exchange(&mut self, index: usize, received_ns: i64) -> Result<()> {
         let stream = &self.streams[index];
-        let (instrument, kind) = (stream.instrument, stream.kind);
+        let instrument = stream.instrument;
         let happened_ns = stream.local_rows()[0].venue_time_ns();
         let time = happened_ns.max(self.markets[instrument].exchange_clock_ns);
         loop {
@@ -133,19 +139,8 @@ impl Kernel {
             }
         }
         self.markets[instrument].exchange_clock_ns = time;
-        if kind.is_rate() {
-            let rows = self.streams[index].local_rows().to_vec();
-            self.on_rates(instrument, &rows, time, received_ns)?;
-            return self.streams[index].advance_exchange();
-        }
-        self.tell_room_at_event(instrument);
-        let rows = self.streams[index].local_rows();
-        let exchange = &mut self.markets[instrument].exchange;
-        happen(exchange, kind, rows, time, &mut self.answers);
-        let is_answered = !self.answers.is_empty();
-        self.send_answers(instrument, received_ns)?;
-        self.solve_after(instrument, is_answered, time, received_ns)?;
-        self.streams[index].advance_exchange()
+        // Both cursors of a stream stand at the same message here.
+        self.on_exchange(index, time, received_ns)
     }
 
     pub(super) fn on_expiry(&mut self, market: usize) -> Result<()> {
