@@ -20,10 +20,11 @@ from engine.check.cutting import cut_catalog, first_row
 from engine.check.lookahead import _compared
 from engine.check.record import COMMANDS, Command, CommandRecorder, Response, RunLog
 from engine.check.runs import CheckError, Failure, Outcome
-from engine.config import LatencyConfig
+from engine.config import AccountConfig, LatencyConfig, PositionConfig
 from engine.instruments import load_instrument
 from tests import market
 from tests.market import ASK, LINEAR, SECOND, START
+from tests.risk_runs import rates
 from tests.test_candles import bars
 from tests.test_catalog import PERP, groups, source
 
@@ -63,6 +64,22 @@ def recorded(strategy, **options):
     )
     backtest.run()
     return backtest, recorder
+
+
+def test_fundings_are_recorded_as_answers():
+    rate = rates(7, [(2, 0.0001, 100)])
+    recorder = CommandRecorder()
+    backtest = Backtest(
+        [LINEAR],
+        Strategy(None),
+        {(ID, "depth"): [market.depth(5)], (ID, "funding"): [rate]},
+        latency=LatencyConfig(order_entry_ns=0, response_ns=3_000_000),
+        account=AccountConfig(positions={ID: PositionConfig("1", "100")}),
+        recorder=recorder,
+    )
+    backtest.run()
+    at = START + 2 * SECOND
+    assert recorder.log.responses == [Response(at + 3_000_000, at)]
 
 
 def test_commands_are_recorded_with_their_handler_and_line():

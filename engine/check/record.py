@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from engine._core import Kernel, Order
+    from engine._core import Kernel
     from engine.strategy import Strategy
 
     Value = None | bool | int | float | str
@@ -79,7 +79,9 @@ class Command:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer of the exchange: our clock when it was told, the exchange's when it was made."""
+    """An answer of the exchange, or a funding: our clock when it was told, the exchange's when it
+    was made.
+    """
 
     ts_ns: int
     ts_exchange_ns: int
@@ -144,16 +146,25 @@ class CommandRecorder:
     ) -> dict[str, Callable[..., Any]]:
         """The strategy's handlers as the kernel is to call them."""
         wrapped = {name: self._noting(strategy, name, call) for name, call in found.items()}
-        told = wrapped.get("on_order")
 
-        def on_order(order: Order) -> None:
-            if order.ts_exchange_ns is not None:
-                assert self._kernel is not None
-                self._responses.append(Response(self._kernel.now_ns, order.ts_exchange_ns))
-            if told is not None:
-                told(order)
+        def told(name: str, time: str) -> Callable[..., Any]:
+            call = wrapped.get(name)
 
-        return {**wrapped, "on_order": on_order}
+            def noted(record: Any) -> None:
+                ts_exchange_ns = getattr(record, time)
+                if ts_exchange_ns is not None:
+                    assert self._kernel is not None
+                    self._responses.append(Response(self._kernel.now_ns, ts_exchange_ns))
+                if call is not None:
+                    call(record)
+
+            return noted
+
+        return {
+            **wrapped,
+            "on_order": told("on_order", "ts_exchange_ns"),
+            "on_funding": told("on_funding", "ts_event_ns"),
+        }
 
     def _noting(
         self, strategy: Strategy[Any], name: str, call: Callable[..., Any]
