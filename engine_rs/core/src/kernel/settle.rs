@@ -337,11 +337,11 @@ impl Kernel {
         let lots = held.qty_lots.saturating_abs();
         let market = &self.markets[index];
         let tick = market.instrument.tick;
-        let ticks = |px: Px| Some(px.ticks(tick, side == Side::Bid)?.max(1));
+        let ticks = |px: Px, up: bool| Some(px.ticks(tick, up)?.max(1));
         // Without a bankruptcy price any price will do.
         let limit = held.bankruptcy_px(backing).and_then(to_px);
-        let limit_ticks = limit.and_then(ticks);
-        let fills = market.exchange.closing_fills(side, limit_ticks, lots);
+        let no_worse = limit.and_then(|px| ticks(px, side == Side::Ask));
+        let fills = market.exchange.closing_fills(side, no_worse, lots);
         let mut left = lots;
         let mut closings = Vec::new();
         for (px_ticks, qty_lots) in fills {
@@ -355,7 +355,9 @@ impl Kernel {
         }
         if left > 0 {
             let market = &self.markets[index];
-            let px_ticks = limit_ticks.or_else(|| ticks(market.venue_mark?));
+            let px_ticks = limit
+                .or(market.venue_mark)
+                .and_then(|px| ticks(px, side == Side::Bid));
             let place = || format!("liquidation of {}", market.instrument.id);
             let px_ticks = px_ticks.ok_or_else(|| Error::invalid(place(), "a price", "none"))?;
             closings.push(Closing {
