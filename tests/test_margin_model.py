@@ -25,7 +25,13 @@ BRACKETS = [
     Bracket("100000", "200000", "0.05", "3200", 10),
 ]
 FIRST = dataclasses.replace(
-    LINEAR, id="A-PERP.TEST", base="A", brackets=BRACKETS, liquidation_fee="0.005", qty_max="9999"
+    LINEAR,
+    id="A-PERP.TEST",
+    base="A",
+    brackets=BRACKETS,
+    liquidation_fee="0.005",
+    qty_max="9999",
+    notional_min=None,
 )
 SECOND_ = dataclasses.replace(FIRST, id="B-PERP.TEST", base="B")
 SPOT = dataclasses.replace(FIRST, id="AUSD.TEST", kind="spot", brackets=None, liquidation_fee=None)
@@ -35,7 +41,9 @@ CASH, BASE = 5_000, 20
 
 
 class Orders(Strategy):
-    """Gives market orders at their times: (second, instrument, whether it buys, quantity)."""
+    """Gives orders at their times: second, instrument, whether it buys, quantity (None: cancels
+    all), limit.
+    """
 
     def __init__(self, orders):
         super().__init__(None)
@@ -46,8 +54,11 @@ class Orders(Strategy):
             self.set_timer(str(number), at=START + int(at * SECOND))
 
     def on_timer(self, timer):
-        _, name, buys, qty = self.todo[int(timer.name)]
-        (self.buy if buys else self.sell)(name, qty)
+        _, name, buys, qty, limit = self.todo[int(timer.name)]
+        if qty is None:
+            self.cancel_all(name)
+        else:
+            (self.buy if buys else self.sell)(name, qty, limit)
 
     def on_order(self, order):
         code = f" {order.reject_code}" if order.reject_code else ""
@@ -75,7 +86,10 @@ def scenario(seed, steps=60):
             lots = source.choice(
                 [1_000, 5_000, 20_000, 90_000, 400_000, source.randint(500, 900_000)]
             )
-            orders.append((at + 0.5, name, source.random() < 0.55, f"{lots / 1_000:.3f}"))
+            buys, qty = source.random() < 0.55, f"{lots / 1_000:.3f}"
+            # Far below or above all prices, or at market.
+            limit = ("2.5" if buys else "300") if source.random() < 0.3 else None
+            orders.append((at + 0.5, name, buys, None if source.random() < 0.05 else qty, limit))
     return quotes, orders
 
 
@@ -98,9 +112,16 @@ def expected(mode, leverage, quotes, orders):
         {instrument.id: Held(instrument) for instrument in INSTRUMENTS},
     )
     events = [(at, 0, (name, bid * tick, ask * tick)) for at, name, bid, ask in quotes]
-    events += [(at, 1, (name, buys, Fraction(qty))) for at, name, buys, qty in orders]
-    for _, kind, event in sorted(events, key=lambda event: event[:2]):
-        (account.order if kind else account.quote)(*event)
+    events += [(at, 1, order) for at, *order in orders]
+    for _, is_order, event in sorted(events, key=lambda event: event[:2]):
+        if not is_order:
+            account.quote(*event)
+            continue
+        name, buys, qty, limit = event
+        if qty is None:
+            account.cancel(name)
+        else:
+            account.order(name, buys, Fraction(qty), limit and Fraction(limit))
     return account
 
 

@@ -1,6 +1,6 @@
 """Margin and liquidation the plain way, in fractions: what `docs/derivatives.md` says.
 
-Market orders only, filled at once at the best opposite price, so that nothing is ever open.
+Market orders are filled at once at the best opposite price; limit orders lie too far away to be.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = Fraction(1, 10**12)
 ZERO = Fraction(0)
+FAR = Fraction(10**20)
 
 
 def up(amount: Fraction) -> Fraction:
@@ -35,6 +36,8 @@ class Held:
     qty: Fraction = ZERO
     entry: Fraction = ZERO
     margin: Fraction = ZERO
+    # Open orders by id: whether it buys, its quantity and its price.
+    open: dict[int, tuple[bool, Fraction, Fraction]] = field(default_factory=dict)
 
     @property
     def is_spot(self) -> bool:
@@ -59,6 +62,24 @@ class Held:
     def initial(self, notional: Fraction, leverage: int) -> Fraction:
         row = self.bracket(notional) or self.instrument.brackets[-1]
         return up(notional / min(leverage, row.leverage))
+
+    def wanted(self, buys: bool) -> Fraction:
+        """Value of the open orders of a side."""
+        return sum((qty * px for side, qty, px in self.open.values() if side == buys), ZERO)
+
+    def needed(self, leverage: int, more: tuple[bool, Fraction] | None = None) -> Fraction | None:
+        """What position and orders take, with the value of one order more; None: too large."""
+        bids, asks = self.wanted(buys=True), self.wanted(buys=False)
+        if more is not None and more[0]:
+            bids += more[1]
+        elif more is not None:
+            asks += more[1]
+        if self.is_spot:
+            return bids
+        reached = max(self.value + bids, asks - self.value)
+        if reached <= abs(self.value):
+            return self.initial(abs(self.value), leverage)
+        return None if self.bracket(reached) is None else self.initial(reached, leverage)
 
     @property
     def maintenance(self) -> Fraction:
@@ -88,39 +109,53 @@ class Account:
         if held.qty:
             self.solve(name)
 
-    def order(self, name: str, buys: bool, qty: Fraction) -> None:
-        """A market order."""
+    def order(self, name: str, buys: bool, qty: Fraction, limit: Fraction | None) -> None:
+        """A market order, or a limit order that rests."""
         self.orders += 1
         held = self.held[name]
-        px = held.ask if buys else held.bid
+        px = limit or (held.ask if buys else held.bid)
         if not self.covers(held, buys, qty, qty * px):
             self.told.append(f"{self.orders} rejected RISK_FUNDS")
-            return
-        self.told.append(f"{self.orders} filled")
-        self.fill(held, qty if buys else -qty, px, qty * px * self.fee_rate)
-        self.solve(name)
+        elif limit:
+            self.told.append(f"{self.orders} open")
+            held.open[self.orders] = (buys, qty, px)
+        else:
+            self.told.append(f"{self.orders} filled")
+            self.fill(held, qty if buys else -qty, px, qty * px * self.fee_rate)
+            self.solve(name)
+
+    def cancel(self, name: str) -> None:
+        """All orders of an instrument."""
+        self.told += [f"{number} canceled" for number in self.held[name].open]
+        self.held[name].open.clear()
 
     def covers(self, held: Held, buys: bool, qty: Fraction, value: Fraction) -> bool:
+        before = held.needed(self.leverage)
+        after = held.needed(self.leverage, (buys, value))
+        if held.is_spot and not buys:
+            offered = sum((lots for side, lots, _ in held.open.values() if not side), ZERO)
+            return offered + qty <= self.base + held.qty
+        if after is None or before is None:
+            return after is not None
+        return after <= before or after <= self.free(held)
+
+    def free(self, held: Held) -> Fraction:
+        """What there is for the position and the orders of an instrument."""
         free = self.balance
         for other in self.held.values():
             if other.is_spot:
                 free -= other.entry
             elif self.mode == "cross":
                 free += other.profit
-                if other is not held:
-                    free -= other.initial(abs(other.value), self.leverage)
-            elif other is not held:
-                free -= other.margin
-        if held.is_spot:
-            return value <= free if buys else qty <= self.base + held.qty
-        reached = held.value + value if buys else value - held.value
-        before = held.initial(abs(held.value), self.leverage)
-        if reached <= abs(held.value):
-            return True
-        if held.bracket(reached) is None:
-            return False
-        after = held.initial(reached, self.leverage)
-        return after <= before or after <= free
+            if other is held:
+                continue
+            needed = other.needed(self.leverage)
+            if needed is None:
+                return -FAR
+            if self.mode == "isolated" and not other.is_spot:
+                needed += other.margin - other.initial(abs(other.value), self.leverage)
+            free -= needed
+        return free
 
     def fill(self, held: Held, qty: Fraction, px: Fraction, fee: Fraction) -> Fraction:
         """Books a fill and returns what it added to the balance."""
@@ -159,18 +194,26 @@ class Account:
         """Liquidates as long as something must be. What happens at once is told in the order of the
         instruments.
         """
-        happened = {}
+        happened: dict[str, list[str]] = {name: [] for name in self.held}
         while True:
             balance, needed = self.standing(self.held[name])
             if needed == 0 or balance > needed:
                 break
-            choice = [self.held[name]] if self.mode == "isolated" else self.held.values()
-            chosen = max(choice, key=lambda held: held.maintenance)
-            happened[chosen.instrument.id] = self.liquidate(chosen)
-        for liquidated in (name for name in self.held if name in happened):
+            one = self.mode == "isolated"
+            concerned = [held for held in self.held.values() if not held.is_spot]
+            concerned = [self.held[name]] if one else concerned
+            chosen = max(concerned, key=lambda held: held.maintenance)
+            for held in concerned:
+                happened[held.instrument.id] += [f"{at} canceled LIQUIDATION" for at in held.open]
+                held.open.clear()
+            happened[chosen.instrument.id].append(self.liquidate(chosen))
+        for line in (line for lines in happened.values() for line in lines):
+            if "LIQUIDATION" in line:
+                self.told.append(line)
+                continue
             self.orders += 1
             self.told.append(f"{self.orders} filled LIQUIDATION")
-            self.told.append(f"{self.orders} liquidated {happened[liquidated]}")
+            self.told.append(f"{self.orders} liquidated {line}")
 
     def liquidate(self, held: Held) -> str:
         left = self.standing(held)[0] - held.profit
