@@ -463,7 +463,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
         merged = OmegaConf.merge(schema, OmegaConf.create(dict(values)))
         result = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        raise ConfigError(_explain(cls, values, error, prefix)) from error
+        raise ConfigError(_explain(values, error, prefix)) from error
     assert isinstance(result, cls)
     return result
 
@@ -513,24 +513,28 @@ def _thaw(node: DictConfig) -> None:
             _thaw(node[key])
 
 
-def _explain(cls: type, values: Mapping[str, Any], error: Any, prefix: str) -> str:
+def _explain(values: Mapping[str, Any], error: Any, prefix: str) -> str:
     """An OmegaConf error in one line: the parameter, what was expected, what was found."""
     from omegaconf.errors import MissingMandatoryValue, ValidationError
 
     path = str(error.full_key or "")
     name = f"{prefix}{path}"
-    # An index such as `levels[0]` stands for the element type of its list.
-    element = path.endswith("]")
-    annotation = key_type(cls, path.partition("[")[0])
-    if element:
-        annotation = (*typing.get_args(_strip_optional(annotation)), Any)[0]
-    expected = _type_name(annotation)
+    expected = _type_name(_wanted(error))
     if isinstance(error, MissingMandatoryValue):
         return f"{name}: a value is needed ({expected})"
     if isinstance(error, ValidationError) and path:
         return f"{name}: expected {expected}, found {_value_at(values, path)!r}"
     first_line = str(error).splitlines()[0]
     return f"{name}: {first_line}" if name else first_line
+
+
+def _wanted(error: Any) -> Any:
+    """The annotation of what an OmegaConf error is about: a field, or the element of a list or a
+    mapping, whose keys may have dots of their own.
+    """
+    if dataclasses.is_dataclass(error.object_type):
+        return typing.get_type_hints(error.object_type).get(error.key, Any)
+    return (Any, *typing.get_args(_strip_optional(error.ref_type)))[-1]
 
 
 def key_type(cls: Any, path: str) -> Any:
@@ -590,10 +594,13 @@ def _type_name(annotation: Any) -> str:
 
 def _value_at(values: Any, path: str) -> Any:
     """The value that a path such as `a.b[0]` names, as far as it can be followed."""
-    current = values
-    for part in path.replace("[", ".").replace("]", "").split("."):
-        if hasattr(current, "get"):
-            current = current.get(part)
-        elif isinstance(current, list | tuple) and part.isdecimal():
-            current = current[int(part)]
-    return current
+    path = path.lstrip(".")
+    if hasattr(values, "items"):
+        for key, value in values.items():
+            if path == key or path.startswith((f"{key}.", f"{key}[")):
+                return _value_at(value, path[len(key) :])
+        return values if not path else None
+    index, closed, rest = path.removeprefix("[").partition("]")
+    if closed and isinstance(values, list | tuple) and index.isdecimal():
+        return _value_at(values[int(index)], rest)
+    return values

@@ -60,6 +60,7 @@ class RunFeeds:
         # Rates may reach far beyond the events, which a run begins and ends with.
         events = [e for name in self.ids for e in self.catalog.manifest(name).event_files]
         self._rates_range = _span(events, start_ns, end_ns) if events else self._range
+        self._rates_read: set[str] = set()
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
         for instrument in instruments:
@@ -77,13 +78,20 @@ class RunFeeds:
         rows = config.data.batch_rows
         manifest = catalog.manifest(name)
         rates = rate_kinds(config.account, instrument)
-        for kind in (*self.kinds, *rates):
+        for kind in self.kinds:
             if kind == "orders":
                 yield kind, catalog.order_events(name, end_ns=end_ns, batch_rows=rows)
             elif manifest.of_kind(kind):
-                first, end = self._rates_range if kind in rates else (start_ns, end_ns)
+                yield (
+                    kind,
+                    catalog.batches(name, kind, start_ns=start_ns, end_ns=end_ns, batch_rows=rows),
+                )
+        first, end = self._rates_range
+        for kind, is_needed in rates.items():
+            if _reaches_into(manifest.of_kind(kind), first, end):
+                self._rates_read.add(kind)
                 yield kind, catalog.batches(name, kind, start_ns=first, end_ns=end, batch_rows=rows)
-            elif rates.get(kind):
+            elif is_needed:
                 raise BacktestError(_missing_rates(kind, name, config.catalog))
         if config.account.funding == "configured" and instrument.kind != "spot":
             first, end = _span(manifest.run_files, start_ns, end_ns)
@@ -92,8 +100,7 @@ class RunFeeds:
     @property
     def kinds_read(self) -> list[str]:
         """The kinds of data of the catalog that the run reads."""
-        held = {kind for kind in ("marks", "funding") if any(k == kind for _, k in self.streams)}
-        return sorted({*self.kinds, *held})
+        return sorted({*self.kinds, *self._rates_read})
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +143,8 @@ def _missing_rates(kind: str, instrument: str, root: str) -> str:
     what = {"marks": "mark prices", "funding": "funding rates"}[kind]
     key = {"marks": "mark", "funding": "funding"}[kind]
     return (
-        f"account.{key}=recorded: catalog {root} has no {what} of {instrument}; import them with"
+        f"account.{key}=recorded: catalog {root} has no {what} of {instrument} at the time of the"
+        " run; import them with"
         f" `cobalt import format=funding path=... instrument={instrument} catalog={root}` or choose"
         f" another account.{key}"
     )
@@ -147,6 +155,17 @@ def _span(files: Sequence[FileEntry], start_ns: int | None, end_ns: int | None) 
     first = min(entry.ts_recv_first_ns for entry in files)
     end = max(entry.ts_recv_last_ns for entry in files) + 1
     return max(first, start_ns or first), min(end, end_ns or end)
+
+
+def _reaches_into(files: Sequence[FileEntry], start_ns: int | None, end_ns: int | None) -> bool:
+    """Whether a file has rows in a range, or on both sides of it: those of another time say nothing
+    about it.
+    """
+    return any(
+        (end_ns is None or entry.ts_recv_first_ns < end_ns)
+        and (start_ns is None or entry.ts_recv_last_ns >= start_ns)
+        for entry in files
+    )
 
 
 def _check_orders(catalog: Catalog, ids: Sequence[str], root: str) -> None:

@@ -60,6 +60,22 @@ def test_help_tells_what_to_type(name, capsys):
         ("backtest strategy=market_makr", "did you mean 'market_maker'?"),
         ("backtest instrument=BTCUSDT-PERP.BINANC", "did you mean 'BTCUSDT-PERP.BINANCE'?"),
         ("backtest latency=fast", "there is constant_10ms, constant_1ms, none"),
+        (
+            "backtest account.positions={A.B:{qty:1}}",
+            "account.positions.A.B.entry_px: a value is needed (text)",
+        ),
+        (
+            "backtest account.leverages={A.B:much}",
+            "account.leverages.A.B: expected a whole number, found 'much'",
+        ),
+        (
+            "backtest risk.instruments={A.B:{open_orders_max:[]}}",
+            "risk.instruments.A.B.open_orders_max: expected a whole number or null, found []",
+        ),
+        (
+            "backtest risk.instruments={A.B:{open_orders_max:x}}",
+            "risk.instruments.A.B.open_orders_max: expected a whole number or null, found 'x'",
+        ),
         ("backtest seed=abc", "seed: expected a whole number, found 'abc'"),
         ("backtest seed=1,2", "several values need -m"),
         ("backtest seed", "expected key=value, found 'seed'"),

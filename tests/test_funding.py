@@ -13,7 +13,7 @@ import pytest
 from engine import Strategy
 from engine.backtest import BacktestError, run_backtest
 from engine.catalog import Catalog, SourceEntry
-from engine.catalog_tables import funding_schema
+from engine.catalog_tables import funding_schema, marks_schema
 from engine.config import (
     AccountConfig,
     ConfigError,
@@ -227,6 +227,16 @@ def test_rates_in_the_catalog_count_unless_told_otherwise(catalog, tmp_path):
         columns = ([at], [at], [10_000], [None])
         writer.append_rates("funding", pa.table(list(columns), schema=funding_schema()))
         writer.commit()
+    # Marks that end before the run say nothing about it, and are not taken.
+    with Catalog(root).writer(
+        load_instrument(PERPETUAL), provenance="testnet", source=[SourceEntry("old", "1" * 64)]
+    ) as writer:
+        old = int(first_ns) - 3_600 * SECOND
+        writer.append_rates("marks", pa.table([[old], [old], [1]], schema=marks_schema()))
+        writer.commit()
+    with pytest.raises(BacktestError, match="has no mark prices of .* at the time of the run"):
+        late = configured(root, tmp_path / "late", PERPETUAL, AccountConfig(mark="recorded"))
+        run_backtest(late, report=False)
     paid = {}
     for funding in ("available", "recorded", "none"):
         account = held("1", PERPETUAL, funding=funding)
