@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
 
+# Most perpetuals pay at 00:00, 08:00 and 16:00 UTC.
+FUNDING_NS = 8 * 3_600 * 1_000_000_000
 # A finer equity curve would be longer than the data it is about.
 EQUITY_EVERY_NS_MIN = 1_000_000
 
@@ -407,7 +409,7 @@ def _summary(
             for name, equity in currencies.items()
         },
         "books": books,
-        "warnings": _warnings(feeds, books, backtest.kernel),
+        "warnings": _warnings(config, instruments, feeds, books, backtest.kernel),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "config_sha256": config_sha256(config),
         "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds_read),
@@ -437,7 +439,11 @@ def _risk(killed: tuple[str, str, int] | None) -> dict[str, str | None]:
 
 
 def _warnings(
-    feeds: RunFeeds, books: Mapping[str, Mapping[str, int]], kernel: _core.Kernel
+    config: RunConfig,
+    instruments: Sequence[Instrument],
+    feeds: RunFeeds,
+    books: Mapping[str, Mapping[str, int]],
+    kernel: _core.Kernel,
 ) -> list[str]:
     """What a reader of the results should know about what is behind them, in sentences."""
     found = []
@@ -448,6 +454,13 @@ def _warnings(
     if liquidations:
         positions = "a position" if liquidations == 1 else f"{liquidations:,} positions"
         found.append(f"the venue liquidated {positions}")
+    is_over_funding = kernel.start_ns // FUNDING_NS != kernel.now_ns // FUNDING_NS
+    if is_over_funding and config.account.funding != "none":
+        found += [
+            f"{item.id}: no funding rates, so positions held over a funding time paid nothing"
+            for item in instruments
+            if item.kind != "spot" and (item.id, "funding") not in feeds.streams
+        ]
     for name, counts in books.items():
         has_depth = (name, "depth") in feeds.streams
         if counts["applied"] == 0 and has_depth:

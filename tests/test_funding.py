@@ -247,3 +247,11 @@ def test_rates_in_the_catalog_count_unless_told_otherwise(catalog, tmp_path):
     assert paid["available"] == paid["recorded"]
     assert [count for count, _ in paid.values()] == [1, 1, 0]
     assert paid["none"][1] != paid["recorded"][1]
+
+
+def test_a_run_over_a_funding_time_without_rates_says_so(recorded_catalog, tmp_path):
+    name = "BTCUSDT-PERP.BINANCE"
+    told = f"{name}: no funding rates, so positions held over a funding time paid nothing"
+    for account, expected in (({}, [told]), ({"funding": "none"}, [])):
+        config = configured(recorded_catalog.root, tmp_path, name, AccountConfig(**account))
+        assert run_backtest(config, report=False).summary["warnings"] == expected
