@@ -1,13 +1,13 @@
 //! What the venue does to positions by itself: funding at its hours, and liquidation.
 //!
 //! A liquidation follows Binance's order: the account's orders are cancelled (under isolated margin
-//! those of the instrument), the position is closed against the book as far as its bankruptcy price,
-//! and the venue's insurance takes over the rest at that price, to the tick worse for the account.
+//! those of the instrument), the position is closed against the book at prices no worse than its
+//! bankruptcy price, and the venue's insurance takes over the rest there, on the next tick beyond.
 //! The fee is a share of what was closed in the book, at most what is left of the margin; what is
 //! missing the insurance pays. Under cross margin the position with the largest maintenance margin
 //! goes first. While the book is suspect nothing is closed; a position without any book is taken
-//! over at once. Positions go as a whole, where Binance first tries with parts of large ones. Sources:
-//! Binance, "Liquidation Protocols" and "What Is the Insurance Fund".
+//! over at once. Positions go as a whole, where Binance first tries with parts of large ones. Source:
+//! Binance's support page "Liquidation Protocols".
 
 use std::cmp::Reverse;
 

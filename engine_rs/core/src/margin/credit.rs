@@ -4,8 +4,8 @@
 //! larger of the two sides they could reach: `max(|position|, position + bids, asks − position)`,
 //! the position at its mark, each order at its price. On a spot market a bid needs its whole value,
 //! and an ask the asset itself. Reduce-only orders, and orders that still wait for their trigger,
-//! need nothing. Source: Binance, "Understanding Futures Initial Margin" and "Spot Trading Rules";
-//! the open loss that Binance adds for orders beyond the mark is left out.
+//! need nothing. Source: Binance's support pages on the initial margin of futures; the open loss that
+//! Binance adds for orders beyond the mark is left out.
 
 use super::Brackets;
 use crate::Result;
