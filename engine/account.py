@@ -29,6 +29,8 @@ FUNDINGS = ("recorded", "available", "configured", "none")
 MARKS = ("recorded", "available", "mid", "last")
 _RATE_UNITS = 100_000_000
 _FUNDING = 7
+_FUNDING_EVERY_MIN_NS = 1_000_000_000
+_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -95,16 +97,22 @@ def configured_funding(config: AccountConfig, first_ns: int, end_ns: int) -> Ite
         every_ns = duration_ns(config.funding_every, "account.funding_every")
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if every_ns < _FUNDING_EVERY_MIN_NS:
+        raise ConfigError(
+            f"account.funding_every: expected at least 1s, found '{config.funding_every}'"
+        )
     rate = _rate(config.funding_rate)
-    times = np.arange(-(-first_ns // every_ns), -(-end_ns // every_ns), dtype=np.int64) * every_ns
-    rows = np.zeros(len(times), _core.EVENT_DTYPE)
-    rows["ts_event_ns"] = rows["ts_recv_ns"] = times
-    rows["kind"] = _FUNDING
-    rows["qty_lots"] = rate
-    rows["px_ticks"] = _core.PX_NONE
-    rows["seq"] = rows["prev_seq"] = _core.SEQ_NONE
-    rows["flags"] = _core.FLAG_FIRST | _core.FLAG_LAST
-    yield rows
+    numbers = range(-(-first_ns // every_ns), -(-end_ns // every_ns))
+    for at in range(0, len(numbers), _BATCH_ROWS):
+        part = numbers[at : at + _BATCH_ROWS]
+        rows = np.zeros(len(part), _core.EVENT_DTYPE)
+        rows["ts_event_ns"] = rows["ts_recv_ns"] = np.asarray(part, np.int64) * every_ns
+        rows["kind"] = _FUNDING
+        rows["qty_lots"] = rate
+        rows["px_ticks"] = _core.PX_NONE
+        rows["seq"] = rows["prev_seq"] = _core.SEQ_NONE
+        rows["flags"] = _core.FLAG_FIRST | _core.FLAG_LAST
+        yield rows
 
 
 def _rate(text: str | None) -> int:
@@ -113,13 +121,12 @@ def _rate(text: str | None) -> int:
         rate = Decimal(text or "")
     except InvalidOperation:
         rate = Decimal("NaN")
-    scaled = rate * _RATE_UNITS
-    if not (rate.is_finite() and abs(rate) <= 1 and scaled == int(scaled)):
-        raise ConfigError(
-            "account.funding_rate: expected a share of at most 8 decimal places such as '0.0001',"
-            f" found {text!r}"
-        )
-    return int(scaled)
+    if rate.is_finite() and abs(rate) <= 1 and (scaled := rate * _RATE_UNITS) == int(scaled):
+        return int(scaled)
+    raise ConfigError(
+        "account.funding_rate: expected a share of at most 8 decimal places such as '0.0001',"
+        f" found {text!r}"
+    )
 
 
 def _leverage(config: AccountConfig, name: str) -> int:

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from engine.check.record import CommandRecorder
     from engine.instruments import Instrument
-    from engine.results import EquityStatistics
 
     Events = npt.NDArray[np.void]
 
@@ -53,6 +52,9 @@ __all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backt
 
 # Most perpetuals pay at 00:00, 08:00 and 16:00 UTC.
 FUNDING_NS = 8 * 3_600 * 1_000_000_000
+FUNDING_LATE_NS = 300 * 1_000_000_000
+LATENCY_METHODS = ("order_entry_ns", "response_ns")
+FEE_METHODS = ("fee",)
 # A finer equity curve would be longer than the data it is about.
 EQUITY_EVERY_NS_MIN = 1_000_000
 
@@ -127,9 +129,9 @@ class Backtest:
             exchange=exchange,
             latency=latency,
             latency_samples=samples,
-            latency_target=load_target(latency.target, "latency.target"),
+            latency_target=load_target(latency.target, "latency.target", LATENCY_METHODS),
             fees=fees,
-            fees_target=load_target(fees.target, "fees.target"),
+            fees_target=load_target(fees.target, "fees.target", FEE_METHODS),
             account=build_account(
                 account, instruments, [(name, "marks") in feeds for name in self._ids]
             ),
@@ -201,7 +203,7 @@ def run_backtest(
     start_ns, end_ns = _range(config)
     with RunFeeds(config, instruments, start_ns, end_ns, progress) as feeds:
         try:
-            every_ns = _equity_every_ns(config)
+            _check_equity_every(config)
             backtest = Backtest(
                 instruments,
                 strategy,
@@ -221,15 +223,15 @@ def run_backtest(
         except ValueError as error:
             # The settings are the user's; the kernel's own words name what is wrong with them.
             raise ConfigError(str(error)) from error
-        initial = {name: float(text) for name, text in config.run.cash.items()}
         with _run_folder(config) as run_dir:
             began = time.perf_counter()
-            with ParquetSink(run_dir, initial, every_ns) as sink:
+            with ParquetSink(run_dir) as sink:
                 backtest.run(sink)
             wall_s = time.perf_counter() - began
             if backtest.kernel.counts()["events"] == 0:
                 raise BacktestError("data: no events in the range asked for (data.start, data.end)")
-            summary = _summary(config, instruments, feeds, backtest, sink.statistics, wall_s)
+            charges = sink.charges.by_currency
+            summary = _summary(config, instruments, feeds, backtest, charges, wall_s)
             run = read_tables(run_dir, summary)
             summary |= summary_figures(summary, run.statistics)
             _write_json(run_dir / "statistics.json", run.statistics.to_dict())
@@ -252,11 +254,17 @@ def load_strategy(config: RunConfig) -> Strategy[Any]:
     return strategy
 
 
-def load_target(target: str | None, name: str) -> Any:
-    """An instance of the class that `target` names (`module:Class`), made without arguments; None
-    for None. Raises ConfigError.
+def load_target(target: str | None, name: str, methods: Sequence[str]) -> Any:
+    """An instance of the class that `target` names (`module:Class`), made without arguments, which
+    has these methods; None for None. Raises ConfigError.
     """
-    return None if target is None else _load_class(target, name, object)()
+    if target is None:
+        return None
+    cls = _load_class(target, name, object)
+    missing = [method for method in methods if not callable(getattr(cls, method, None))]
+    if missing:
+        raise ConfigError(f"{name}: expected {target} to have the method {' and '.join(missing)}")
+    return cls()
 
 
 def _load_class(target: str, name: str, base: type) -> Any:
@@ -299,13 +307,11 @@ def _with_fees(instrument: Instrument, fees: FeesConfig) -> Instrument:
     )
 
 
-def _equity_every_ns(config: RunConfig) -> int:
-    every_ns = duration_ns(config.run.equity_every, "run.equity_every")
-    if every_ns < EQUITY_EVERY_NS_MIN:
+def _check_equity_every(config: RunConfig) -> None:
+    if duration_ns(config.run.equity_every, "run.equity_every") < EQUITY_EVERY_NS_MIN:
         raise ConfigError(
             f"run.equity_every: expected at least 1ms, found '{config.run.equity_every}'"
         )
-    return every_ns
 
 
 def _range(config: RunConfig) -> tuple[int | None, int | None]:
@@ -355,16 +361,15 @@ def _summary(
     instruments: Sequence[Instrument],
     feeds: RunFeeds,
     backtest: Backtest,
-    statistics: Any,
+    charges: Mapping[str, Mapping[str, float]],
     wall_s: float,
 ) -> dict[str, Any]:
     import numpy as np
     import pyarrow as pa
 
     counts = backtest.kernel.counts()
-    currencies: dict[str, EquityStatistics] = statistics.currencies
-    only = next(iter(currencies)) if len(currencies) == 1 else None
-    one = currencies[only] if only is not None else None
+    only = next(iter(charges)) if len(charges) == 1 else None
+    charged = charges[only] if only is not None else {}
     books = {name: backtest.kernel.book_counts(index) for index, name in enumerate(feeds.ids)}
     return {
         "name": _name(config),
@@ -389,24 +394,14 @@ def _summary(
         "fundings": counts["fundings"],
         "liquidations": counts["liquidations"],
         "currency": only,
-        "pnl": None if one is None else one.pnl,
-        "fees": None if only is None else statistics.fees.get(only, 0.0),
-        "funding": None if only is None else statistics.charged(only, "funding"),
-        "max_drawdown": None if one is None else one.max_drawdown,
-        "sharpe": None if one is None else one.sharpe,
+        "pnl": None,
+        "fees": charged.get("fees"),
+        "funding": charged.get("funding"),
+        "max_drawdown": None,
+        "sharpe": None,
         "by_currency": {
-            name: {
-                "initial": equity.initial,
-                "equity": equity.last,
-                "pnl": equity.pnl,
-                "fees": statistics.fees.get(name, 0.0),
-                "funding": statistics.charged(name, "funding"),
-                "liquidation_fees": statistics.charged(name, "liquidation_fees"),
-                "insurance": statistics.charged(name, "insurance"),
-                "max_drawdown": equity.max_drawdown,
-                "sharpe": equity.sharpe,
-            }
-            for name, equity in currencies.items()
+            name: {"initial": float(config.run.cash.get(name, 0)), **parts}
+            for name, parts in charges.items()
         },
         "books": books,
         "warnings": _warnings(config, instruments, feeds, books, backtest.kernel),
@@ -454,13 +449,11 @@ def _warnings(
     if liquidations:
         positions = "a position" if liquidations == 1 else f"{liquidations:,} positions"
         found.append(f"the venue liquidated {positions}")
-    is_over_funding = kernel.start_ns // FUNDING_NS != kernel.now_ns // FUNDING_NS
-    if is_over_funding and config.account.funding != "none":
-        found += [
-            f"{item.id}: no funding rates, so positions held over a funding time paid nothing"
-            for item in instruments
-            if item.kind != "spot" and (item.id, "funding") not in feeds.streams
-        ]
+    found += feeds.notes
+    if config.account.funding in ("recorded", "available"):
+        derivatives = [item.id for item in instruments if item.kind != "spot"]
+        missing = [(name, _unpaid(feeds.fundings_ns.get(name, []), kernel)) for name in derivatives]
+        found += [f"{name}: {text}" for name, text in missing if text]
     for name, counts in books.items():
         has_depth = (name, "depth") in feeds.streams
         if counts["applied"] == 0 and has_depth:
@@ -472,6 +465,19 @@ def _warnings(
                     " each to the next snapshot"
                 )
     return found
+
+
+def _unpaid(fundings_ns: Sequence[int], kernel: _core.Kernel) -> str | None:
+    """What is missing of the rates at the funding times of a run."""
+    first, last = kernel.start_ns // FUNDING_NS + 1, kernel.now_ns // FUNDING_NS
+    nearest = ((ts_ns, round(ts_ns / FUNDING_NS)) for ts_ns in fundings_ns)
+    told = {at for ts_ns, at in nearest if abs(ts_ns - at * FUNDING_NS) <= FUNDING_LATE_NS}
+    missing = [at for at in range(first, last + 1) if at not in told]
+    if not missing:
+        return None
+    more = f" and {len(missing) - 1:,} more funding times" if len(missing) > 1 else ""
+    at = utc_text(missing[0] * FUNDING_NS)
+    return f"no funding rate at {at}{more}, so positions held then paid nothing"
 
 
 def _yaml(config: RunConfig) -> str:

@@ -44,6 +44,7 @@ __all__ = [
     "conf_folders",
     "config_sha256",
     "did_you_mean",
+    "is_table",
     "is_text",
     "is_text_list",
     "key_paths",
@@ -359,7 +360,8 @@ class RunOptions:
         default="1s", metadata=_doc("sampling interval of equity.parquet, such as 100ms, 1s, 1m")
     )
     cash: dict[str, str] = field(
-        default_factory=_default_cash, metadata=_doc("starting balances, run.cash.USDT=50000")
+        default_factory=_default_cash,
+        metadata=_doc('starting balances: run.cash.USDT=50000, or all, run.cash={USDT: "50000"}'),
     )
     reporting: str | None = field(
         default=None,
@@ -460,12 +462,23 @@ def build(cls: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
     try:
         schema = OmegaConf.structured(cls)
         _thaw(schema)
+        _replace_tables(schema, cls, values)
         merged = OmegaConf.merge(schema, OmegaConf.create(dict(values)))
         result = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(values, error, prefix)) from error
     assert isinstance(result, cls)
     return result
+
+
+def _replace_tables(schema: Any, cls: Any, values: Mapping[str, Any]) -> None:
+    """Empties the default tables that values are given for: they replace, and do not add."""
+    for name, annotation in typing.get_type_hints(cls).items():
+        inner, given = _strip_optional(annotation), values.get(name)
+        if is_table(inner) and given is not None:
+            schema[name] = {}
+        elif dataclasses.is_dataclass(inner) and schema[name] is not None and given is not None:
+            _replace_tables(schema[name], inner, given)
 
 
 def build_strategy_config(cls: type[T], values: Mapping[str, Any]) -> T:
@@ -562,6 +575,12 @@ def key_paths(cls: Any, prefix: str = "") -> list[str]:
         if dataclasses.is_dataclass(_strip_optional(annotation)):
             paths += key_paths(_strip_optional(annotation), f"{prefix}{name}.")
     return paths
+
+
+def is_table(annotation: Any) -> bool:
+    """Whether a key holds a table of the user's own keys, such as balances by asset."""
+    inner = _strip_optional(annotation)
+    return typing.get_origin(inner) is dict and typing.get_args(inner)[1] is not Any
 
 
 def is_text(annotation: Any) -> bool:

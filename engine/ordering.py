@@ -69,6 +69,8 @@ def conditions(
         raise ValueError("activate: expected with trail only")
     if display is not None and (limit is None or tif in ("IOC", "FOK")):
         raise ValueError("display: expected a resting limit order")
+    if client_id is not None and not isinstance(client_id, str):
+        raise TypeError(f"client_id: expected text, found {client_id!r}")
     if limit is None and tif == "GTD" and not triggers:
         raise ValueError("tif: expected a limit or conditional order with GTD")
     if not triggers and display is None and expire_ns is None and client_id is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from engine.account import configured_funding, rate_kinds
+from engine.units import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from engine.catalog import Catalog, FileEntry, Manifest
@@ -25,6 +27,9 @@ BY_ORDERS = "l3_fifo"
 _STREAM_KINDS = ("depth", "trades")
 # Batches held ready for each stream: at 131,072 rows of 56 bytes one takes 7 MB.
 _READ_AHEAD = 2
+# Mark prices stand still if they are so many times further apart than usual, and so far at least.
+_HOLE_STEPS = 10
+_MARKS_APART_NS = 10 * 1_000_000_000
 
 
 class BacktestError(RuntimeError):
@@ -58,9 +63,15 @@ class RunFeeds:
             _check_orders(self.catalog, self.ids, config.catalog)
         self._range = (start_ns, end_ns)
         # Rates may reach far beyond the events, which a run begins and ends with.
-        events = [e for name in self.ids for e in self.catalog.manifest(name).event_files]
-        self._rates_range = _span(events, start_ns, end_ns) if events else self._range
+        manifests = [self.catalog.manifest(name) for name in self.ids]
+        events = [entry for manifest in manifests for entry in manifest.event_files]
+        only_rates = [entry for manifest in manifests for entry in manifest.run_files]
+        self._rates_range = _span(events or only_rates, start_ns, end_ns)
         self._rates_read: set[str] = set()
+        # What a reader of the results should know about the rates, in sentences.
+        self.notes: list[str] = []
+        # When fundings were, by instrument, as far as they have been read.
+        self.fundings_ns: dict[str, list[int]] = {}
         self._readers = []
         self.streams: dict[tuple[str, str], Iterable[Events]] = {}
         for instrument in instruments:
@@ -88,14 +99,49 @@ class RunFeeds:
                 )
         first, end = self._rates_range
         for kind, is_needed in rates.items():
-            if _reaches_into(manifest.of_kind(kind), first, end):
+            there = _reaches_into(manifest.of_kind(kind), first, end)
+            lack = self._lack_of_marks(name) if there and kind == "marks" else None
+            if there and lack is None:
                 self._rates_read.add(kind)
-                yield kind, catalog.batches(name, kind, start_ns=first, end_ns=end, batch_rows=rows)
+                read = catalog.batches(name, kind, start_ns=first, end_ns=end, batch_rows=rows)
+                yield kind, self._noted(name, read) if kind == "funding" else read
             elif is_needed:
-                raise BacktestError(_missing_rates(kind, name, config.catalog))
+                raise BacktestError(_missing_rates(kind, name, config.catalog, lack))
+            elif lack is not None:
+                self.notes.append(f"{name}: {lack} in the run; the mid stood for its mark price")
         if config.account.funding == "configured" and instrument.kind != "spot":
-            first, end = _span(manifest.run_files, start_ns, end_ns)
             yield "funding", configured_funding(config.account, first, end)
+
+    def _lack_of_marks(self, name: str) -> str | None:
+        """What the mark prices of an instrument lack at the time of its events, where a run would
+        go on by one that has long passed.
+        """
+        first, end = _span(self.catalog.manifest(name).run_files, *self._range)
+        parts = []
+        for frame in self.catalog.rate_batches(name, "marks", start_ns=first):
+            parts.append(frame["ts_recv_ns"].to_numpy())
+            if parts[-1][-1] >= end:
+                break
+        times = np.concatenate(parts)
+        times = times[: np.searchsorted(times, end) + 1]
+        if ((times >= first) & (times < end)).sum() < 2:
+            return "fewer than two mark prices"
+        steps = np.diff(times)
+        # Candles tell their prices at their two ends.
+        usual = float(np.median(steps[steps > steps.mean() / 10]))
+        if max(times[0] - first, end - times[-1]) > 2 * usual:
+            covered = f"from {utc_text(int(times[0]))} to {utc_text(int(times[-1]))}"
+            return f"mark prices only {covered}"
+        if steps.max() > max(_HOLE_STEPS * usual, _MARKS_APART_NS):
+            longest = steps.max() / 1e9
+            self.notes.append(f"{name}: its mark price stood still for {longest:,.0f} s in the run")
+        return None
+
+    def _noted(self, name: str, batches: Iterable[Events]) -> Iterator[Events]:
+        times = self.fundings_ns.setdefault(name, [])
+        for batch in batches:
+            times.extend(batch["ts_event_ns"].tolist())
+            yield batch
 
     @property
     def kinds_read(self) -> list[str]:
@@ -139,11 +185,11 @@ def _provenance(catalog: Catalog, ids: Sequence[str], root: str) -> str:
     return found.pop() if len(found) == 1 else "mixed"
 
 
-def _missing_rates(kind: str, instrument: str, root: str) -> str:
-    what = {"marks": "mark prices", "funding": "funding rates"}[kind]
+def _missing_rates(kind: str, instrument: str, root: str, lack: str | None) -> str:
+    found = lack or {"marks": "no mark prices", "funding": "no funding rates"}[kind]
     key = {"marks": "mark", "funding": "funding"}[kind]
     return (
-        f"account.{key}=recorded: catalog {root} has no {what} of {instrument} at the time of the"
+        f"account.{key}=recorded: catalog {root} has {found} of {instrument} at the time of the"
         " run; import them with"
         f" `cobalt import format=funding path=... instrument={instrument} catalog={root}` or choose"
         f" another account.{key}"

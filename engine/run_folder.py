@@ -127,12 +127,15 @@ def read_tables(folder: Path, summary: dict[str, Any]) -> RunData:
 
 
 def summary_figures(summary: dict[str, Any], statistics: RunStatistics) -> dict[str, Any]:
-    """The keys `by_currency` and `reporting` of a summary, with the figures that many look for
-    first; all are in `statistics.json`.
-    """
+    """The figures of a summary, those that many look for first; all are in `statistics.json`."""
     by_currency = {
         name: {
             **summary["by_currency"][name],
+            "carried_in": figures.carried_in,
+            "equity": figures.equity.final,
+            "pnl": figures.equity.pnl,
+            "max_drawdown": figures.equity.max_drawdown,
+            "sharpe": figures.equity.sharpe,
             "sortino": figures.equity.sortino,
             "calmar": figures.equity.calmar,
             "turnover": figures.trading.turnover,
@@ -145,9 +148,12 @@ def summary_figures(summary: dict[str, Any], statistics: RunStatistics) -> dict[
         }
         for name, figures in statistics.overall.items()
     }
+    one = by_currency.get(summary["currency"], {})
+    found = {name: one.get(name) for name in ("pnl", "max_drawdown", "sharpe")}
+    found["by_currency"] = by_currency
     reporting = statistics.reporting
     if reporting is None or reporting.equity is None:
-        return {"by_currency": by_currency, "reporting": None}
+        return found | {"reporting": None}
     equity = reporting.equity
     told = {
         "currency": reporting.currency,
@@ -157,4 +163,4 @@ def summary_figures(summary: dict[str, Any], statistics: RunStatistics) -> dict[
         "max_drawdown": equity.max_drawdown,
         "sharpe": equity.sharpe,
     }
-    return {"by_currency": by_currency, "reporting": told}
+    return found | {"reporting": told}

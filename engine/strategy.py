@@ -574,7 +574,9 @@ class Strategy(Generic[C]):
         return self._kernel.entry_px(self._market(instrument))
 
     def mark_px(self, instrument: str) -> float | None:
-        """The venue's mark price that was received last, or else the mid; None before either."""
+        """The mark price that margin goes by (`account.mark`), as we know it: the venue's, the mid
+        or the last trade; None before there is one.
+        """
         return self._kernel.mark_px(self._market(instrument))
 
     def funding_rate(self, instrument: str) -> float | None:

@@ -111,7 +111,7 @@ def run(
     }
     strategy = Script(steps)
     backtest = Backtest(list(instruments), strategy, feeds, risk=risk, **settings)
-    sink = MemorySink({"USD": 1000.0}, SECOND)
+    sink = MemorySink()
     backtest.run(sink)
     strategy.kernel, strategy.tables = backtest.kernel, sink.tables
     return strategy

@@ -31,7 +31,7 @@ def run(strategy, depth=None, trades=None, *, seed=7, latency=None, batches=1):
         cash={"USD": "1000"},
         seed=seed,
     )
-    sink = MemorySink({"USD": 1000.0}, SECOND)
+    sink = MemorySink()
     backtest.run(sink)
     return backtest, sink
 

@@ -12,7 +12,7 @@ import yaml
 from engine.cli import main
 from engine.cli.commands import COMMANDS
 from engine.cli.compose import RUN_GROUPS, compose, expand_sweep, parse_override
-from engine.config import RunConfig
+from engine.config import RunConfig, build
 
 TESTNET = "BTCUSDT-PERP.TESTNETA"
 
@@ -300,6 +300,21 @@ def test_a_strategys_exception_is_shown_with_its_traceback(catalog, tmp_path, ca
     assert "Wrong.on_start raised AttributeError" in err
     assert "wrong.py" in err
     assert "event seq 1" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cash"),
+    [
+        (['run.cash={USDT: "7"}'], {"USDT": "7"}),
+        (["run.cash.USDT=7"], {"USDT": "7", "USD": "100000", "BTC": "10", "ETH": "100"}),
+        (['run.cash={USDT: "7"}', "run.cash.SOL=3"], {"USDT": "7", "SOL": "3"}),
+    ],
+)
+def test_a_table_given_as_a_whole_replaces_the_default(arguments, cash):
+    overrides = [parse_override(text) for text in arguments]
+    composed = compose("backtest", RunConfig, overrides, groups=RUN_GROUPS)
+    assert composed.run.cash == cash
+    assert build(RunConfig, {"run": {"cash": cash}}).run.cash == cash
 
 
 def test_ones_own_configuration_goes_first(tmp_path):

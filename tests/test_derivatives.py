@@ -7,7 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from engine.config import AccountConfig, ConfigError, LatencyConfig, PositionConfig
+from engine.config import (
+    AccountConfig,
+    ConfigError,
+    ExchangeConfig,
+    LatencyConfig,
+    PositionConfig,
+)
 from engine.instruments import Bracket
 from tests import market
 from tests.market import ASK, BID, LINEAR, SECOND, SNAPSHOT, START
@@ -18,6 +24,7 @@ X = dataclasses.replace(LINEAR, brackets=FLAT, liquidation_fee="0.01")
 Y = dataclasses.replace(X, id=OTHER.id, base="Y")
 INV = dataclasses.replace(INVERSE, brackets=FLAT, liquidation_fee="0.01")
 SPOT = dataclasses.replace(LINEAR, id="XUSD.TEST", kind="spot")
+TWO_HELD = {ID: ("50", "100"), Y.id: ("50", "100")}
 
 
 def account(margin="cross", leverage=10, positions=None, **settings):
@@ -315,6 +322,204 @@ def test_the_venue_refuses_what_the_account_no_longer_carries():
         account=account(),
     )
     assert strategy.told[-1] == "1 expired MARGIN_INSUFFICIENT"
+
+
+def test_a_limit_that_is_met_at_once_is_valued_at_what_it_gets():
+    # 1,000 USD at leverage 5 carry 50 of what is sold at 99.9, whatever the limit says.
+    strategy = run(
+        lambda s: [s.sell(ID, "51", "1"), s.sell(ID, "49", "1")],
+        instruments=(X,),
+        account=account(leverage=5),
+    )
+    assert strategy.told[:2] == ["1 rejected RISK_FUNDS", "2 filled"]
+
+
+def test_isolated_margin_is_set_aside_of_what_is_there():
+    # 100.1 of 151 are set aside. Nothing but the other 50.9 can be for 2 more at 50.1.
+    strategy = run(
+        {0.5: lambda s: s.buy(ID, "1"), 2.5: lambda s: [s.buy(ID, "2"), s.buy(ID, "1")]},
+        instruments=(X,),
+        depths=[quotes((0, 99.9, 100.1), (2, 49.9, 50.1))],
+        account=account("isolated", leverage=1),
+        cash={"USD": "151"},
+    )
+    assert strategy.told[2:] == ["2 rejected RISK_FUNDS", "3 filled", "3 buy 1.0 @ 50.1"]
+
+
+def test_isolated_margin_of_a_turned_position_is_paid_after_the_loss():
+    # Of 10.2 USD a loss of 8.2 leaves 2: enough for 0.2 at 91.9 by 10, and not for 1.
+    strategy = run(
+        {0.5: lambda s: s.buy(ID, "1"), 2.5: lambda s: [s.sell(ID, "2"), s.sell(ID, "1.2")]},
+        instruments=(X,),
+        depths=[quotes((0, 99.9, 100.1), (2, 91.9, 92.1))],
+        account=account("isolated"),
+        cash={"USD": "10.2"},
+    )
+    assert strategy.told[2:] == ["2 rejected RISK_FUNDS", "3 filled", "3 sell 1.2 @ 91.9"]
+
+
+def asks(*levels, until=10):
+    """A book of one bid and these asks, as (ticks, lots)."""
+    first = [(BID, 999, 100_000), *[(ASK, px, lots) for px, lots in levels]]
+    parts = [
+        market.message(SNAPSHOT, START, 1, first),
+        market.message(1, START + until * SECOND, 2, [(BID, 998, 1)]),
+    ]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "margin", "code", "lots"),
+    [
+        # 100.1 for the first, and 899.9 / 900 for others.
+        (SPOT, "cross", "BALANCE_INSUFFICIENT", 999),
+        # A tenth of the same, and 990 more / 90.
+        (X, "isolated", "MARGIN_INSUFFICIENT", 10_999),
+    ],
+)
+def test_a_market_order_walks_as_far_as_the_account_can_pay(instrument, margin, code, lots):
+    strategy = run(
+        lambda s: s.buy(instrument.id, "9.9" if margin == "cross" else "90"),
+        instruments=(instrument,),
+        depths=[asks((1_001, 1_000), (9_000, 1_000_000))],
+        account=account(margin),
+        exchange=ExchangeConfig(fill="walk"),
+    )
+    assert strategy.told[:5] == [
+        "1 partially_filled",
+        "1 buy 1.0 @ 100.1",
+        "1 partially_filled",
+        f"1 buy {lots / 1_000} @ 900.0",
+        f"1 expired {code}",
+    ]
+
+
+def test_a_fill_or_kill_that_cannot_be_paid_whole_takes_nothing():
+    strategy = run(
+        lambda s: s.buy(SPOT.id, "9.9", tif="FOK"),
+        instruments=(SPOT,),
+        depths=[asks((1_001, 1_000), (9_000, 1_000_000))],
+        account=account(),
+        exchange=ExchangeConfig(fill="walk"),
+    )
+    assert strategy.told == ["1 rejected BALANCE_INSUFFICIENT"]
+
+
+# What backs a position.
+
+
+def test_coins_that_were_sold_back_nothing_any_more():
+    # 9 contracts of 10 USD at 100.1 against 0.9 X, of which 0.79 are sold: 0.11 are left. They fall
+    # at 90 · 1.005 / (0.11 − fee + 90 / 100.1) = 89.67.
+    strategy = run(
+        {
+            0.5: lambda s: s.buy(INV.id, "9"),
+            1: lambda s: s.sell(SPOT.id, "0.79"),
+            1.5: lambda s: s.told.append(f"falls at {s.liquidation_px(INV.id):.2f}"),
+        },
+        instruments=(INV, SPOT),
+        depths=[quotes((0, 99.9, 100.1), (3, 89.9, 90.1), (4, 89.5, 89.7))] * 2,
+        account=account(),
+        cash={"USD": "0", "X": "0.9"},
+    )
+    assert "falls at 89.67" in strategy.told
+    assert [told.ts_event_ns - START for told in strategy.liquidations] == [4 * SECOND]
+
+
+def test_a_fill_of_one_position_may_bring_another_down():
+    # 500 USD back 20 of X and 90 of Y. A stop sells X as far as 70, a loss of 571; Y, whose quotes
+    # stand still, goes with it.
+    book = [(BID, 990, 1_000), (BID, 700, 100_000), (ASK, 1_010, 100_000)]
+    depth = np.concatenate(
+        [
+            quotes((0, 99.9, 100.1), until=1),
+            market.message(SNAPSHOT, START + 2 * SECOND, 3, book),
+            market.message(SNAPSHOT, START + 9 * SECOND, 4, book),
+        ]
+    )
+    strategy = run(
+        lambda s: s.sell(ID, "20", stop="99"),
+        instruments=(X, Y),
+        depths=[depth, quotes((0, 99.9, 100.1))],
+        trades=[(2.5, ASK, 990, 1)],
+        exchange=ExchangeConfig(fill="walk"),
+        account=account(positions={ID: ("20", "100"), Y.id: ("90", "100")}, leverage=100),
+        cash={"USD": "500"},
+    )
+    assert [strategy.kernel.position(index) for index in (0, 1)] == [0, 0]
+    told = [(told.instrument, told.ts_event_ns - START) for told in strategy.liquidations]
+    assert told == [(Y.id, 2_500 * MS)]
+
+
+def test_what_is_under_water_at_the_start_is_liquidated_then():
+    strategy = run(
+        {},
+        instruments=(X,),
+        depths=[quotes((0, 49.9, 50.1))],
+        account=account(positions={ID: ("60", "100")}),
+    )
+    assert [told.ts_event_ns for told in strategy.liquidations] == [START + MS]
+
+
+def test_a_liquidation_takes_what_is_left_of_the_book_and_leaves_it_taken():
+    levels = [(BID, 999, 10_000), (BID, 950, 90_000), (ASK, 1_001, 100_000)]
+    depth = np.concatenate(
+        [
+            market.message(SNAPSHOT, START, 1, levels),
+            market.message(1, START + 9 * SECOND, 2, [(ASK, 1_200, 1)]),
+        ]
+    )
+    strategy = run(
+        {1: lambda s: s.sell(ID, "4"), 3: lambda s: s.sell(ID, "1")},
+        instruments=(X,),
+        depths=[depth],
+        marks={ID: [(0, 100), (2, 90.4)]},
+        exchange=ExchangeConfig(fill="walk"),
+        account=account("isolated", positions={ID: ("12", "100")}),
+    )
+    assert [line for line in strategy.told if "@" in line] == [
+        "1 sell 4.0 @ 99.9",
+        "2 sell 6.0 @ 99.9",
+        "2 sell 2.0 @ 95.0",
+        "3 sell 1.0 @ 95.0",
+    ]
+
+
+# Which mark.
+
+
+@pytest.mark.parametrize(("mark", "px"), [("recorded", 120), ("mid", 100), ("last", 95)])
+def test_the_strategy_is_told_the_mark_that_margin_goes_by(mark, px):
+    told = {}
+    strategy = run(
+        {2: lambda s: told.update(px=s.mark_px(ID), falls=s.liquidation_px(Y.id))},
+        instruments=(X, Y),
+        marks={ID: [(0, 120)]} if mark != "mid" else {ID: [(0, 120)], Y.id: [(0, 100)]},
+        trades=[(1, ASK, 950, 1)],
+        account=account(mark="available" if mark == "recorded" else mark, positions=TWO_HELD),
+    )
+    assert told["px"] == px
+    # What is left of 1,000 USD and the profit of X, less 0.5 % of X, is what Y can lose.
+    backing = 1_000 + 50 * (px - 100) - 0.005 * 50 * px
+    assert told["falls"] == pytest.approx((50 * 100 - backing) / (50 * 0.995), abs=1e-9)
+    assert not strategy.liquidations
+
+
+def test_before_the_first_mark_the_mid_stands_in():
+    strategy = run(
+        {},
+        instruments=(X,),
+        depths=[quotes((0, 99.9, 100.1), (3, 50, 50.2))],
+        marks={ID: [(9, 100)]},
+        account=account(positions={ID: ("60", "100")}),
+    )
+    assert [told.ts_event_ns - START for told in strategy.liquidations] == [3 * SECOND]
+
+
+def test_a_tick_finer_than_marks_is_refused():
+    fine = dataclasses.replace(X, tick="0.0000000001")
+    with pytest.raises(ValueError, match=f"margin of {ID}: expected a tick of at least 0.00000002"):
+        run({}, instruments=(fine,), account=account())
 
 
 def test_the_strategy_hears_of_a_liquidation_with_the_latency_of_answers():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from engine import Strategy
-from engine.backtest import BacktestError, run_backtest
+from engine.backtest import BacktestError, _unpaid, run_backtest
 from engine.catalog import Catalog, SourceEntry
 from engine.catalog_tables import funding_schema, marks_schema
 from engine.config import (
@@ -209,11 +210,90 @@ def test_recorded_rates_that_are_not_there_are_an_error(key, catalog, tmp_path):
         run_backtest(config, report=False)
 
 
-@pytest.mark.parametrize("rate", [None, "x", "1.1", "0.000000001", "NaN"])
+@pytest.mark.parametrize("rate", [None, "x", "1.1", "0.000000001", "NaN", "sNaN", "1e999999"])
 def test_a_configured_rate_that_cannot_be(rate, catalog, tmp_path):
     account = AccountConfig(funding="configured", funding_rate=rate)
     with pytest.raises(ConfigError, match="account.funding_rate: expected a share"):
         run_backtest(configured(catalog, tmp_path, PERPETUAL, account), report=False)
+
+
+@pytest.mark.parametrize("every", ["1ns", "999ms", "x"])
+def test_a_time_between_fundings_that_cannot_be(every, catalog, tmp_path):
+    account = AccountConfig(funding="configured", funding_rate="0.0001", funding_every=every)
+    with pytest.raises(ConfigError, match="account.funding_every: expected"):
+        run_backtest(configured(catalog, tmp_path, PERPETUAL, account), report=False)
+
+
+def add_marks(catalog, root, seconds):
+    """A copy of a catalog with a mark price at each of these seconds after its first event."""
+    shutil.copytree(catalog, root)
+    first_ns = int(next(Catalog(root).batches(PERPETUAL, "depth"))["ts_recv_ns"][0])
+    times = [first_ns + int(at * SECOND) for at in seconds]
+    source = SourceEntry("made", "0" * 64)
+    with Catalog(root).writer(
+        load_instrument(PERPETUAL), provenance="testnet", source=[source]
+    ) as writer:
+        px = [1] * len(times)
+        writer.append_rates("marks", pa.table([times, times, px], schema=marks_schema()))
+        writer.commit()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (range(-3, 90, 3), None),
+        (range(0, 58, 3), None),
+        (range(0, 40, 3), "mark prices only from"),
+        (range(20, 90, 3), "mark prices only from"),
+        ([0, 200], "fewer than two mark prices"),
+        ([30], "fewer than two mark prices"),
+        ([*range(20), *range(50, 61)], "its mark price stood still for 31 s in the run"),
+    ],
+)
+def test_marks_count_where_they_span_the_run(seconds, told, catalog, tmp_path):
+    root = tmp_path / "catalog"
+    add_marks(catalog, root, seconds)
+    taken = told is None or "still" in told
+    run = configured(root, tmp_path / "run", PERPETUAL, AccountConfig())
+    warnings = run_backtest(run, report=False).summary["warnings"]
+    found = [text for text in warnings if "mark price" in text]
+    assert [told in text for text in found] == ([] if told is None else [True])
+    run = configured(root, tmp_path / "recorded", PERPETUAL, AccountConfig(mark="recorded"))
+    if taken:
+        run_backtest(run, report=False)
+    else:
+        with pytest.raises(BacktestError, match=f"account.mark=recorded: catalog .* has {told}"):
+            run_backtest(run, report=False)
+
+
+def test_configured_fundings_go_on_to_the_end_of_the_run(catalog, tmp_path):
+    # The perpetual's own data end before those of the spot market.
+    root = tmp_path / "catalog"
+    generate(root, duration_s=30.0)
+    shutil.rmtree(Catalog(root).folder(SPOT))
+    shutil.copytree(Catalog(catalog).folder(SPOT), Catalog(root).folder(SPOT))
+    account = held("1", PERPETUAL, funding="configured", funding_rate="0.0001", funding_every="10s")
+    config = configured(root, tmp_path / "run", PERPETUAL, account)
+    config.instrument[SPOT] = load_instrument(SPOT).to_mapping()
+    assert run_backtest(config, report=False).summary["fundings"] == 5
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ([0, 8, 16], None),
+        # To within minutes of its time.
+        ([0, 8.05, 16], None),
+        ([0, 16], "no funding rate at 1970-01-01T08:00:00.000000000Z, so"),
+        ([4, 12], "no funding rate at 1970-01-01T08:00:00.000000000Z and 1 more funding times, so"),
+        ([], "no funding rate at 1970-01-01T08:00:00.000000000Z and 1 more funding times, so"),
+    ],
+)
+def test_funding_times_without_a_rate_are_told(times, told):
+    hour = 3_600 * SECOND
+    span = SimpleNamespace(start_ns=2 * hour, now_ns=17 * hour)
+    found = _unpaid([int(at * hour) for at in times], span)
+    assert found == (told and f"{told} positions held then paid nothing")
 
 
 def test_rates_in_the_catalog_count_unless_told_otherwise(catalog, tmp_path):
@@ -251,7 +331,8 @@ def test_rates_in_the_catalog_count_unless_told_otherwise(catalog, tmp_path):
 
 def test_a_run_over_a_funding_time_without_rates_says_so(recorded_catalog, tmp_path):
     name = "BTCUSDT-PERP.BINANCE"
-    told = f"{name}: no funding rates, so positions held over a funding time paid nothing"
+    at = "2024-08-09T00:00:00.000000000Z"
+    told = f"{name}: no funding rate at {at}, so positions held then paid nothing"
     for account, expected in (({}, [told]), ({"funding": "none"}, [])):
         config = configured(recorded_catalog.root, tmp_path, name, AccountConfig(**account))
         assert run_backtest(config, report=False).summary["warnings"] == expected

@@ -273,6 +273,14 @@ def test_a_gap_is_told(tmp_path):
     assert "Fundings are 8 hours apart; 1 gaps are longer." in report.notes
 
 
+def test_a_change_of_the_interval_is_no_gap(tmp_path):
+    hours = [*range(0, 240, 8), *range(240, 360, 4), *range(360, 500, 8)]
+    lines = [RATES.strip(), *(f"{1_700_006_400_000 + at * 3_600_000},8,0.0001" for at in hours)]
+    report, _ = made(tmp_path, "\n".join(lines) + "\n")
+    assert report.counts.get("gaps", 0) == 0
+    assert "Fundings are 4 and 8 hours apart, without a gap." in report.notes
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -133,7 +133,7 @@ def test_feeds_by_hand() -> None:
         exchange=exchange,
         cash={"USD": "1000"},
     )
-    sink = MemorySink({"USD": 1000.0}, SECOND)
+    sink = MemorySink()
     backtest.run(sink)
     fills = sink.tables["fills"].to_pylist()
     assert [(fill["ts_event_ns"], fill["qty_lots"]) for fill in fills] == [(START + 4 * SECOND, 1)]

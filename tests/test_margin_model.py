@@ -1,5 +1,5 @@
 """Whole runs under margin against plain fractions: who may order what, who is liquidated and what
-is left of it.
+is left of it, over two perpetuals of one currency, an inverse one and its margin's spot market.
 """
 
 from __future__ import annotations
@@ -35,7 +35,19 @@ FIRST = dataclasses.replace(
 )
 SECOND_ = dataclasses.replace(FIRST, id="B-PERP.TEST", base="B")
 SPOT = dataclasses.replace(FIRST, id="AUSD.TEST", kind="spot", brackets=None, liquidation_fee=None)
-INSTRUMENTS = (FIRST, SECOND_, SPOT)
+# Its margin is the asset that the spot market trades.
+INVERSE = dataclasses.replace(
+    FIRST,
+    id="AUSD-PERP.TEST",
+    kind="inverse",
+    contract_size="100",
+    brackets=[
+        Bracket("0", "200", "0.01", "0", 50),
+        Bracket("200", "1000", "0.02", "2", 20),
+        Bracket("1000", "2000", "0.05", "32", 10),
+    ],
+)
+INSTRUMENTS = (FIRST, SECOND_, SPOT, INVERSE)
 LOTS = 10**8
 CASH, BASE = 5_000, 20
 
@@ -106,8 +118,7 @@ def expected(mode, leverage, quotes, orders):
     account = Account(
         mode,
         leverage,
-        Fraction(CASH),
-        Fraction(BASE),
+        {"USD": Fraction(CASH), "A": Fraction(BASE)},
         Fraction(LINEAR.taker_fee),
         {instrument.id: Held(instrument) for instrument in INSTRUMENTS},
     )
@@ -147,8 +158,10 @@ def compare(seed, mode, leverage):
     assert strategy.told == account.told, f"seed {seed}"
     found = [kernel.position(index) for index in range(len(INSTRUMENTS))]
     assert found == [float(held.qty) for held in account.held.values()]
-    equity = account.balance + sum(held.profit for held in account.held.values())
-    assert kernel.equity()["USD"] == pytest.approx(float(equity), abs=1e-9)
+    for currency, balance in account.balance.items():
+        profits = [held.profit for held in account.held.values() if held.currency == currency]
+        equity = float(balance + sum(profits))
+        assert kernel.equity()[currency] == pytest.approx(equity, abs=1e-9), f"seed {seed}"
     return account.told
 
 

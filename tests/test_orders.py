@@ -49,7 +49,7 @@ def run(strategy, trades=(), *, depth=None, **settings):
     }
     settings = {"latency": FAST, "cash": {"USD": "1000"}, **settings}
     backtest = Backtest([LINEAR], strategy, feeds, **settings)
-    sink = MemorySink({"USD": 1000.0}, SECOND)
+    sink = MemorySink()
     backtest.run(sink)
     return strategy, sink
 
@@ -265,8 +265,18 @@ class Broken:
     def order_entry_ns(self, ts_ns):
         return "soon"
 
+    def response_ns(self, ts_ns):
+        return 2**64
+
     def fee(self, instrument, notional, qty, maker, ts_ns):
         raise ZeroDivisionError(instrument)
+
+
+class NoFee:
+    """Forgets to answer."""
+
+    def fee(self, instrument, notional, qty, maker, ts_ns):
+        return None
 
 
 class Flat:
@@ -292,9 +302,36 @@ def test_errors_of_models_in_python_end_the_run():
             buys_at_market(),
             latency=LatencyConfig(model="python", target="tests.test_orders:Broken"),
         )
-    assert "expected to return a whole number of ns, found str" in str(caught.value.__cause__)
+    told = "expected to return a whole number of ns in 64 bits, found 'soon'"
+    assert told in str(caught.value.__cause__)
     with pytest.raises(ZeroDivisionError, match=ID):
         run(buys_at_market(), fees=FeesConfig(model="python", target="tests.test_orders:Broken"))
+    told = "fees.target: fee expected to return a finite number of at most 1e16, found None"
+    with pytest.raises(ValueError, match=told):
+        run(buys_at_market(), fees=FeesConfig(model="python", target="tests.test_orders:NoFee"))
+
+
+def test_a_model_in_python_has_what_is_asked_of_it():
+    told = "latency.target: expected tests.test_orders:Flat to have the method order_entry_ns and"
+    model = LatencyConfig(model="python", target="tests.test_orders:Flat")
+    with pytest.raises(ConfigError, match=told):
+        run(buys_at_market(), latency=model)
+
+
+@pytest.mark.parametrize("order_id", ["1", None, 1.0, True])
+def test_orders_are_named_by_their_number(order_id):
+    def ask(strategy):
+        for call in (strategy.cancel, strategy.order, lambda at: strategy.modify(at, qty="1")):
+            with pytest.raises(TypeError, match="order_id: expected the number of an order"):
+                call(order_id)
+        assert not strategy.cancel(-1)
+        assert not strategy.modify(2**70, qty="1")
+        with pytest.raises(TypeError, match="qty: expected a number .* found bool"):
+            strategy.buy(ID, True)
+        with pytest.raises(TypeError, match="client_id: expected text, found 5"):
+            strategy.buy(ID, "1", "99", client_id=5)
+
+    run(Told(ask))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.results import EquityStatistics
 from engine.statistics import Contract, contracts, run_statistics
 from engine.statistics.columns import MISSING
 from engine.statistics.curve import (
@@ -91,22 +90,6 @@ class TestCurve:
             assert told.recovered_ns == (None if end is None else end[0])
             assert told.length_s == (until - peak[0]) / 1e9
             assert told.recovery_s == (None if end is None else (end[0] - lowest[0]) / 1e9)
-
-    @settings(deadline=None)
-    @given(curves)
-    def test_the_summary_of_a_run_has_the_same_numbers(self, steps):
-        values = np.cumsum(steps) + 100.0
-        streamed = EquityStatistics(100.0, SECOND)
-        for value in values.tolist():
-            streamed.add(value)
-        times = START + SECOND * np.arange(1, len(values) + 1)
-        found = curve_figures(times, values, 100.0, start_ns=START, every_ns=SECOND)
-        assert found.pnl == streamed.pnl
-        assert found.max_drawdown == streamed.max_drawdown
-        if streamed.sharpe is None:
-            assert found.sharpe is None
-        else:
-            assert found.sharpe == pytest.approx(streamed.sharpe, rel=1e-9, abs=1e-9)
 
     def test_hftbacktest_says_the_same(self):
         pl = pytest.importorskip("polars")
@@ -283,15 +266,28 @@ class TestAttribution:
         )
         assert (parts.spread, parts.inventory, parts.funding, parts.pnl) == (2.0, 2.0, -0.5, 3.5)
 
-    def test_a_position_from_before_the_run_brings_its_profit_along(self):
+    def test_a_position_from_before_the_run_earns_from_its_beginning_on(self):
         ledger = Ledger()
         ledger.position, ledger.entry_value = Fraction(2), Fraction(200)
         ledger.sample(START + SECOND, Fraction(110))
         ledger.fill(START + 2 * SECOND, -1, Fraction(113), Fraction(112), fee=1)
         ledger.sample(START + 3 * SECOND, Fraction(115))
-        parts = figures_of(ledger).overall["USD"].attribution
-        # 20 at the first look, 2 × 2 to the fill, 1 × 3 behind it.
-        assert (parts.spread, parts.inventory, parts.fees, parts.pnl) == (1.0, 27.0, -1.0, 27.0)
+        found = figures_of(ledger).overall["USD"]
+        parts = found.attribution
+        # 20 at the first look are not the run's; 2 × 2 to the fill, 1 × 3 behind it.
+        assert (parts.spread, parts.inventory, parts.fees, parts.pnl) == (1.0, 7.0, -1.0, 7.0)
+        assert (found.carried_in, found.equity.initial, found.equity.pnl) == (20.0, 1_020.0, 7.0)
+
+    def test_a_mid_that_comes_late_takes_nothing_away(self):
+        ledger = Ledger()
+        ledger.position, ledger.entry_value = Fraction(2), Fraction(200)
+        ledger.sample(START + SECOND, None)
+        ledger.sample(START + 2 * SECOND, Fraction(110))
+        ledger.sample(START + 3 * SECOND, Fraction(104))
+        found = figures_of(ledger).overall["USD"]
+        parts = found.attribution
+        assert (parts.spread, parts.inventory, parts.fees, parts.pnl) == (0.0, -12.0, 0.0, -12.0)
+        assert (found.carried_in, found.equity.max_drawdown) == (20.0, 12.0)
 
     def test_marks_liquidations_and_insurance_take_part_where_they_are_told(self):
         ledger = Ledger()

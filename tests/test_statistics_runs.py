@@ -320,7 +320,7 @@ def test_the_mids_of_fills_are_those_that_a_strategy_saw(recorded, testnet, requ
     backtest = Backtest(
         [load_instrument(name) for name in ids], strategy, feeds, latency=LatencyConfig()
     )
-    sink = MemorySink({}, 1_000_000_000)
+    sink = MemorySink()
     backtest.run(sink)
     end_ns = backtest.kernel.now_ns
     fills, orders = sink.tables["fills"].to_pylist(), sink.tables["orders"].to_pylist()

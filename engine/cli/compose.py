@@ -16,6 +16,7 @@ from engine.config import (
     build,
     conf_folders,
     did_you_mean,
+    is_table,
     is_text,
     is_text_list,
     key_paths,
@@ -99,7 +100,7 @@ def compose(
     from omegaconf.errors import OmegaConfBaseException
 
     for_hydra: list[str] = []
-    values: list[tuple[str, Any]] = []
+    values: list[tuple[str, Any, bool]] = []
     for override in _with_shorthands(overrides):
         annotation = _checked_type(schema, override, groups)
         if override.key in groups:
@@ -107,11 +108,13 @@ def compose(
         if override.key in groups or override.delete:
             for_hydra.append(str(override))
         else:
-            values.append((override.key, _value(override, annotation)))
+            # A table that is given as a whole is what the user wants there to be.
+            merge = not is_table(annotation)
+            values.append((override.key, _value(override, annotation), merge))
     config = _compose_with_hydra(name, for_hydra)
     try:
-        for key, value in values:
-            OmegaConf.update(config, key, value, force_add=True)
+        for key, value, merge in values:
+            OmegaConf.update(config, key, value, force_add=True, merge=merge)
         content = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error

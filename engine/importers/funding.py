@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from engine.catalog import FileEntry, Manifest
     from engine.catalog_writer import CatalogWriter
     from engine.importers.funding_rows import RateRows
@@ -120,7 +122,7 @@ class _Import:
         self._old = old
         self._tally = Tally()
         self._before: dict[str, tuple[int, ...]] = {}
-        self._steps_ns: Counter[int] = Counter()
+        self._steps_min: list[npt.NDArray[np.int64]] = []
         self._files: list[dict[str, Any]] = []
         self._span: dict[str, tuple[int, int]] = {}
         self._written: Counter[str] = Counter()
@@ -255,7 +257,7 @@ class _Import:
                 times = kept.ts_ns if before is None else np.concatenate([[last], kept.ts_ns])
                 # Payments come some milliseconds late: distances are told to the minute.
                 minutes = np.rint(np.diff(times) / 60e9).astype(np.int64)
-                self._steps_ns.update((minutes * 60_000_000_000).tolist())
+                self._steps_min.append(minutes)
             self._before[look.kind] = kept.last()
         return kept
 
@@ -344,12 +346,13 @@ class _Import:
             f"{self._written[kind]:,} {_NOUNS[kind]} from {utc(first)} to {utc(last)}."
             for kind, (first, last) in self._span.items()
         ]
-        if self._steps_ns:
-            usual_ns, _ = self._steps_ns.most_common(1)[0]
-            longer = sum(count for step, count in self._steps_ns.items() if step > usual_ns)
+        steps = np.concatenate([np.empty(0, np.int64), *self._steps_min])
+        if len(steps):
+            usual, longer = _intervals(steps)
             self._tally.counts["gaps"] = longer
             told = f"; {longer:,} gaps are longer" if longer else ", without a gap"
-            notes.append(f"Fundings are {usual_ns / 3.6e12:g} hours apart{told}.")
+            hours = " and ".join(f"{step / 60:g}" for step in usual)
+            notes.append(f"Fundings are {hours} hours apart{told}.")
         counted = {
             "already_there": "Rows that the catalog has already, and equal: {}; left out.",
             "duplicates": "Rows that stand in the files twice: {}; left out.",
@@ -416,6 +419,19 @@ def _told(
         f"{path}: expected {expected}, found {', '.join(names)}; name it with options.rate=... or"
         " options.mark=..."
     )
+
+
+def _intervals(steps: npt.NDArray[np.int64]) -> tuple[list[int], int]:
+    """The distances of fundings in use, and how many steps are longer than the most common one and
+    none of these: venues change them, so three equal steps in a row are an interval.
+    """
+    values, counts = np.unique(steps, return_counts=True)
+    most_common = int(values[np.argmax(counts)])
+    begins = np.flatnonzero(np.diff(steps, prepend=-1))
+    lengths = np.diff(begins, append=len(steps))
+    kept = np.repeat(lengths >= 3, lengths)
+    usual = sorted({most_common, *steps[kept].tolist()})
+    return usual, int((~kept & (steps > most_common)).sum())
 
 
 def _above_zero(counts: Counter[str]) -> dict[str, int]:

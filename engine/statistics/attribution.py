@@ -66,8 +66,8 @@ def spread_and_inventory(
     """Cumulative spread and inventory profit of one instrument at its samples.
 
     `mid` and `held` (signed quantity) are at the samples, whose times are `ts_ns`. A fill received
-    at the time of a sample happened before it, as in the kernel. NaN at samples at which something
-    is held that no mid was ever known for.
+    at the time of a sample happened before it, as in the kernel. What is held earns from its first
+    mid on; NaN at samples at which something is held that no mid was known for until then.
     """
     count = len(fills)
     times = np.concatenate((fills.ts_recv_ns, ts_ns))
@@ -84,9 +84,11 @@ def spread_and_inventory(
     early = np.isnan(_last_known(marks))
     mark = _last_known(np.where(early, px, marks))
     earned = contract.move(signed, px, mark)
-    moved = contract.move(before, np.concatenate((mark[:1], mark[:-1])), mark)
+    mark_before = np.concatenate((mark[:1], mark[:-1]))
+    moved = np.where(np.isnan(mark_before), 0.0, contract.move(before, mark_before, mark))
     spread = np.cumsum(np.where(marked, earned, 0.0))
     inventory = np.cumsum(moved + np.where(marked, 0.0, earned))
+    inventory[np.isnan(mark) & (after != 0)] = np.nan
     at = is_sample[order]
     return spread[at], inventory[at]
 

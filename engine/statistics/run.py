@@ -77,9 +77,14 @@ class TradingFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of one currency, one instrument or one day, amounts in `currency`."""
+    """All figures of one currency, one instrument or one day, amounts in `currency`.
+
+    `carried_in` is the profit that positions from before the run had when they were first valued;
+    the run's own profit begins there.
+    """
 
     currency: str
+    carried_in: float
     equity: CurveFigures
     trading: TradingFigures
     round_trips: TripFigures
@@ -91,12 +96,14 @@ class Figures:
 class Series:
     """One instrument or one currency at the equity samples, amounts since the run's beginning.
 
-    `equity` is after fees and funding, on `initial`; `gross` the value of what is held without its
-    sign. `spread`, `inventory`, `fees` and `funding` sum to `equity` − `initial`.
+    `equity` is after fees and funding, on `initial`, of which `carried_in` is a part; `gross` the
+    value of what is held without its sign. `spread`, `inventory`, `fees` and `funding` sum to
+    `equity` − `initial`.
     """
 
     ts_ns: Ints
     initial: float
+    carried_in: float
     equity: Floats
     gross: Floats
     spread: Floats
@@ -219,6 +226,7 @@ def _figures(
     before = before[np.isfinite(before)]
     return Figures(
         currency=part.currency,
+        carried_in=series.carried_in if first == 0 else 0.0,
         equity=curve_figures(
             ts_ns,
             equity,
@@ -302,11 +310,12 @@ def _instrument_part(equity: pa.Table, fills: Fills, contract: Contract) -> _Par
     fees = insurance - floats(equity, "fees") - liquidation
     profit = floats(equity, "realized_pnl") + floats(equity, "unrealized_pnl") + fees + funding
     before = held_before(fills, held)
-    if before != 0:
-        inventory += _brought_in(profit - (spread + inventory + fees + funding))
+    earned = spread + inventory + fees + funding
+    carried_in = 0.0 if before == 0 else _first_known(profit - earned)
     series = Series(
         ts_ns=ts_ns,
-        initial=0.0,
+        initial=carried_in,
+        carried_in=carried_in,
         equity=profit,
         gross=np.abs(contract.value(valued_at, held)),
         spread=spread,
@@ -319,10 +328,10 @@ def _instrument_part(equity: pa.Table, fills: Fills, contract: Contract) -> _Par
     return _Part(currency, series, fills, round_trips(fills), positions)
 
 
-def _brought_in(rest: Floats) -> float:
-    """The profit that a position from before the run had at the first sample with a value."""
-    known_rest = rest[np.isfinite(rest)]
-    return float(known_rest[0]) if len(known_rest) else 0.0
+def _first_known(values: Floats) -> float:
+    """The first value that is known; 0 where none is."""
+    found = values[np.isfinite(values)]
+    return float(found[0]) if len(found) else 0.0
 
 
 def _account_part(
@@ -337,8 +346,13 @@ def _account_part(
     # Each of them repeats the account's equity.
     name = next(name for name, part in parts.items() if part is mine[0])
     one = equity.filter(is_value(equity, "instrument", name))
+    carried_in = sum(part.series.carried_in for part in mine)
     series = Series(
-        ts_ns=mine[0].series.ts_ns, initial=initial, equity=floats(one, "equity"), **total
+        ts_ns=mine[0].series.ts_ns,
+        initial=initial + carried_in,
+        carried_in=carried_in,
+        equity=floats(one, "equity"),
+        **total,
     )
     fills = _joined([part.fills for part in mine])
     trips = join_trips([part.trips for part in mine])

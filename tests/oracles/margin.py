@@ -48,8 +48,18 @@ class Held:
         return (self.bid + self.ask) / 2
 
     @property
+    def currency(self) -> str:
+        return self.instrument.base if self.instrument.kind == "inverse" else self.instrument.quote
+
+    def worth(self, qty: Fraction, px: Fraction) -> Fraction:
+        """Value whose rise is the profit of a position: that of an inverse contract is below 0."""
+        if self.instrument.kind == "inverse":
+            return -round(qty * Fraction(self.instrument.contract_size) / px / UNIT) * UNIT
+        return qty * px
+
+    @property
     def value(self) -> Fraction:
-        return self.qty * self.mark
+        return self.worth(self.qty, self.mark)
 
     @property
     def profit(self) -> Fraction:
@@ -65,21 +75,37 @@ class Held:
 
     def wanted(self, buys: bool) -> Fraction:
         """Value of the open orders of a side."""
-        return sum((qty * px for side, qty, px in self.open.values() if side == buys), ZERO)
+        values = (abs(self.worth(qty, px)) for side, qty, px in self.open.values() if side == buys)
+        return sum(values, ZERO)
 
-    def needed(self, leverage: int, more: tuple[bool, Fraction] | None = None) -> Fraction | None:
-        """What position and orders take, with the value of one order more; None: too large."""
+    def offered(self) -> Fraction:
+        """Quantity of the open asks."""
+        return sum((qty for buys, qty, _ in self.open.values() if not buys), ZERO)
+
+    def opened(self, value: Fraction, leverage: int, before: Fraction = ZERO) -> Fraction:
+        """Margin of a position of this value, opened from one of another; too large: beyond all."""
+        if value > before and self.bracket(value) is None:
+            return FAR
+        return self.initial(value, leverage)
+
+    def needed(self, mode: str, leverage: int, more: tuple[bool, Fraction] | None = None):
+        """What position and orders take, with the value of one order more: as long as the position
+        stays on its side, and once it has turned (isolated margin).
+        """
         bids, asks = self.wanted(buys=True), self.wanted(buys=False)
         if more is not None and more[0]:
             bids += more[1]
         elif more is not None:
             asks += more[1]
         if self.is_spot:
-            return bids
-        reached = max(self.value + bids, asks - self.value)
-        if reached <= abs(self.value):
-            return self.initial(abs(self.value), leverage)
-        return None if self.bracket(reached) is None else self.initial(reached, leverage)
+            return bids, ZERO
+        size = abs(self.value)
+        extending, closing = (bids, asks) if self.qty > 0 else (asks, bids)
+        if mode == "cross":
+            return self.opened(max(size + extending, closing - size), leverage, size), ZERO
+        entry = abs(self.entry)
+        added = self.opened(entry + extending, leverage, entry) - self.initial(entry, leverage)
+        return self.margin + added, self.opened(max(closing - size, ZERO), leverage)
 
     @property
     def maintenance(self) -> Fraction:
@@ -91,12 +117,11 @@ class Held:
 
 @dataclass
 class Account:
-    """A wallet in one currency, positions by id, and what the strategy is told."""
+    """Balances by currency, positions by id, and what the strategy is told."""
 
     mode: str
     leverage: int
-    balance: Fraction
-    base: Fraction
+    balance: dict[str, Fraction]
     fee_rate: Fraction
     held: dict[str, Held]
     told: list[str] = field(default_factory=list)
@@ -107,22 +132,23 @@ class Account:
         held = self.held[name]
         held.bid, held.ask = bid, ask
         if held.qty:
-            self.solve(name)
+            self.solve(held.currency)
 
     def order(self, name: str, buys: bool, qty: Fraction, limit: Fraction | None) -> None:
         """A market order, or a limit order that rests."""
         self.orders += 1
         held = self.held[name]
         px = limit or (held.ask if buys else held.bid)
-        if not self.covers(held, buys, qty, qty * px):
+        value = abs(held.worth(qty, px))
+        if not self.covers(held, buys, qty, value):
             self.told.append(f"{self.orders} rejected RISK_FUNDS")
         elif limit:
             self.told.append(f"{self.orders} open")
             held.open[self.orders] = (buys, qty, px)
         else:
             self.told.append(f"{self.orders} filled")
-            self.fill(held, qty if buys else -qty, px, qty * px * self.fee_rate)
-            self.solve(name)
+            self.fill(held, qty if buys else -qty, px, value * self.fee_rate)
+            self.solve(held.currency, *([held.instrument.base] if held.is_spot else []))
 
     def cancel(self, name: str) -> None:
         """All orders of an instrument."""
@@ -130,31 +156,35 @@ class Account:
         self.held[name].open.clear()
 
     def covers(self, held: Held, buys: bool, qty: Fraction, value: Fraction) -> bool:
-        before = held.needed(self.leverage)
-        after = held.needed(self.leverage, (buys, value))
+        before = held.needed(self.mode, self.leverage)
+        after = held.needed(self.mode, self.leverage, (buys, value))
         if held.is_spot and not buys:
-            offered = sum((lots for side, lots, _ in held.open.values() if not side), ZERO)
-            return offered + qty <= self.base + held.qty
-        if after is None or before is None:
-            return after is not None
-        return after <= before or after <= self.free(held)
+            return held.offered() + qty <= self.free(held.instrument.base, held) + held.qty
+        free = self.free(held.currency, held)
+        # Turning sets the old margin and its profit free.
+        there = (free, free + held.profit)
+        if max(after) > FAR / 2:
+            return False
+        return all(
+            now <= past or now <= has for past, now, has in zip(before, after, there, strict=True)
+        )
 
-    def free(self, held: Held) -> Fraction:
-        """What there is for the position and the orders of an instrument."""
-        free = self.balance
+    def free(self, currency: str, held: Held) -> Fraction:
+        """What there is of a currency for the position and the orders of an instrument."""
+        free = self.balance[currency]
         for other in self.held.values():
+            if other.is_spot and other.instrument.base == currency and other is not held:
+                free += other.qty - other.offered()
+            if other.currency != currency:
+                continue
             if other.is_spot:
                 free -= other.entry
             elif self.mode == "cross":
                 free += other.profit
             if other is held:
                 continue
-            needed = other.needed(self.leverage)
-            if needed is None:
-                return -FAR
-            if self.mode == "isolated" and not other.is_spot:
-                needed += other.margin - other.initial(abs(other.value), self.leverage)
-            free -= needed
+            staying, turned = other.needed(self.mode, self.leverage)
+            free -= max(staying, turned - other.profit) if turned else staying
         return free
 
     def fill(self, held: Held, qty: Fraction, px: Fraction, fee: Fraction) -> Fraction:
@@ -162,10 +192,10 @@ class Account:
         before, entry = held.qty, held.entry
         closing = max(-abs(before), min(abs(before), qty)) if before * qty < 0 else ZERO
         released = entry * (-closing / before) if before else ZERO
-        realized = -closing * px - released
+        realized = held.worth(-closing, px) - released
         held.qty += qty
-        held.entry += -released + (qty - closing) * px
-        self.balance += realized - fee
+        held.entry += -released + held.worth(qty - closing, px)
+        self.balance[held.currency] += realized - fee
         if self.mode == "isolated" and not held.is_spot:
             self.set_margin(held, before, entry)
         return realized - fee
@@ -185,28 +215,37 @@ class Account:
         """What stands against a position, its profit included, and what it needs to stay."""
         if self.mode == "isolated":
             return held.margin + held.profit, held.maintenance
-        derivatives = [other for other in self.held.values() if not other.is_spot]
-        spent = sum((other.entry for other in self.held.values() if other.is_spot), ZERO)
-        profits = sum((other.profit for other in derivatives), ZERO)
-        return self.balance - spent + profits, sum((d.maintenance for d in derivatives), ZERO)
+        balance, needed = self.balance[held.currency], ZERO
+        for other in self.held.values():
+            if other.is_spot and other.instrument.base == held.currency:
+                balance += other.qty
+            elif other.currency == held.currency:
+                balance += -other.entry if other.is_spot else other.profit
+                needed += other.maintenance
+        return balance, needed
 
-    def solve(self, name: str) -> None:
+    def solve(self, *currencies: str) -> None:
         """Liquidates as long as something must be. What happens at once is told in the order of the
         instruments.
         """
         happened: dict[str, list[str]] = {name: [] for name in self.held}
-        while True:
-            balance, needed = self.standing(self.held[name])
-            if needed == 0 or balance > needed:
-                break
-            one = self.mode == "isolated"
-            concerned = [held for held in self.held.values() if not held.is_spot]
-            concerned = [self.held[name]] if one else concerned
-            chosen = max(concerned, key=lambda held: held.maintenance)
-            for held in concerned:
-                happened[held.instrument.id] += [f"{at} canceled LIQUIDATION" for at in held.open]
-                held.open.clear()
-            happened[chosen.instrument.id].append(self.liquidate(chosen))
+        accounts = [
+            [held for held in self.held.values() if not held.is_spot and held.currency == currency]
+            for currency in currencies
+        ]
+        if self.mode == "isolated":
+            accounts = [[held] for account in accounts for held in account]
+        for account in accounts:
+            while account:
+                balance, needed = self.standing(account[0])
+                if needed == 0 or balance > needed:
+                    break
+                chosen = max(account, key=lambda held: held.maintenance)
+                for held in account:
+                    ended = [f"{number} canceled LIQUIDATION" for number in held.open]
+                    happened[held.instrument.id] += ended
+                    held.open.clear()
+                happened[chosen.instrument.id].append(self.liquidate(chosen))
         for line in (line for lines in happened.values() for line in lines):
             if "LIQUIDATION" in line:
                 self.told.append(line)
@@ -218,21 +257,30 @@ class Account:
     def liquidate(self, held: Held) -> str:
         left = self.standing(held)[0] - held.profit
         qty, tick = held.qty, Fraction(held.instrument.tick)
-        # The price at which what backs the position is used up.
-        broke = (held.entry - left) / qty
+        # The price at which what backs the position is used up; none where nothing can.
+        if held.instrument.kind == "inverse":
+            used = left - held.entry
+            size = qty * Fraction(held.instrument.contract_size)
+            broke = size / used if size * used > 0 else None
+        else:
+            broke = (held.entry - left) / qty
+        if broke is not None:
+            # In units of 1e-12, and as a price in those of 1e-8.
+            broke = Fraction(math.floor(Fraction(round(broke / UNIT), 10**4)), 10**8)
         px = held.bid if qty > 0 else held.ask
-        closes = px >= broke if qty > 0 else px <= broke
+        closes = broke is None or (px >= broke if qty > 0 else px <= broke)
         if not closes:
             steps = broke / tick
             px = max(math.floor(steps) if qty > 0 else math.ceil(steps), 1) * tick
-        value = abs(qty) * px
+        value = abs(held.worth(qty, px))
         left += self.fill(held, -qty, px, value * self.fee_rate if closes else ZERO)
         rate = Fraction(held.instrument.liquidation_fee)
         fee = max(min(value * rate, left), ZERO) if closes else ZERO
         others = self.mode == "cross" and any(
-            other.qty and not other.is_spot for other in self.held.values()
+            other.qty and not other.is_spot and other.currency == held.currency
+            for other in self.held.values()
         )
         insurance = ZERO if others else max(fee - left, ZERO)
-        self.balance += insurance - fee
+        self.balance[held.currency] += insurance - fee
         taken = ZERO if closes else abs(qty)
         return f"{float(qty)} {float(taken)} {float(fee):.9f} {float(insurance):.9f}"

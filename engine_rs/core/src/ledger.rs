@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::instrument::{ContractKind, Instrument};
 use crate::margin::{Demand, Held, LEVERAGE_MAX, Mode, Room, Solvency, Terms};
 use crate::money::{MONEY_PLACES, Money, Px};
-use crate::portfolio::{Account, FillEffect, Wallet, share};
+use crate::portfolio::{Account, FillEffect, Wallet};
 
 /// What the ledger must be shown to say what is free.
 pub trait Quotes {
@@ -88,7 +88,7 @@ impl Ledger {
                 id: instrument.id.clone(),
                 currency,
                 base: is_spot.then(|| instrument.base.clone()),
-                terms: Terms::new(instrument, leverage)?,
+                terms: Terms::new(instrument, mode, leverage)?,
                 account: Account::new(instrument)?,
             });
         }
@@ -140,7 +140,7 @@ impl Ledger {
             let found = format!("{qty_lots} lots at {entry}");
             return Err(Error::invalid(place, expected, found));
         }
-        self.set_margin(instrument, 0, Money::ZERO);
+        opened.terms.set_aside(&mut opened.account, 0, Money::ZERO);
         Ok(())
     }
 
@@ -166,9 +166,9 @@ impl Ledger {
                 Error::invalid("fill", expected, found)
             })?;
         self.wallets[entry.currency].balance += effect.realized - fee;
-        if self.mode == Mode::Isolated {
-            self.set_margin(instrument, before.qty_lots, before.entry_value);
-        }
+        entry
+            .terms
+            .set_aside(&mut entry.account, before.qty_lots, before.entry_value);
         self.check(instrument)?;
         Ok(effect)
     }
@@ -190,30 +190,6 @@ impl Ledger {
         self.wallets[entry.currency].balance +=
             charge.funding - charge.liquidation_fee + charge.insurance;
         self.check(instrument)
-    }
-
-    /// Sets aside what a position of this size takes, or gives back what it takes no more.
-    fn set_margin(&mut self, instrument: usize, lots_before: i64, entry_before: Money) {
-        if self.mode != Mode::Isolated {
-            return;
-        }
-        let Entry { terms, account, .. } = &mut self.entries[instrument];
-        if terms.is_spot() {
-            return;
-        }
-        let position = account.position_mut();
-        let stays = lots_before.signum() == position.qty_lots.signum();
-        let shrinks = position.qty_lots.unsigned_abs() <= lots_before.unsigned_abs();
-        position.margin = if position.qty_lots == 0 {
-            Money::ZERO
-        } else if !stays {
-            terms.initial(position.entry_value.abs())
-        } else if shrinks {
-            share(position.margin, position.qty_lots, lots_before)
-        } else {
-            let more = terms.initial(position.entry_value.abs());
-            position.margin + (more - terms.initial(entry_before.abs()))
-        };
     }
 
     fn check(&self, instrument: usize) -> Result<()> {
@@ -238,6 +214,7 @@ impl Ledger {
             available: self.free(currency, instrument, quotes),
             base_lots: base.map_or(0, |base| lots_of(self.free(base, instrument, quotes))),
             mark: quotes.mark(instrument),
+            account: entry.account.clone(),
         }
     }
 
@@ -269,17 +246,7 @@ impl Ledger {
     /// What position and orders of an instrument tie up of its currency.
     fn tied(&self, instrument: usize, quotes: &impl Quotes) -> Money {
         let Entry { terms, account, .. } = &self.entries[instrument];
-        let position = account.position();
-        let demand = quotes.demand(instrument);
-        let value = self.held(instrument).value(quotes.mark(instrument)).abs();
-        let needed = terms
-            .needed(value, position.qty_lots > 0, &demand)
-            .unwrap_or(Money::MAX);
-        if self.mode == Mode::Isolated && !terms.is_spot() {
-            position.margin + (needed - terms.initial(value))
-        } else {
-            needed
-        }
+        terms.tied(account, quotes.mark(instrument), &quotes.demand(instrument))
     }
 
     fn unrealized(&self, instrument: usize, quotes: &impl Quotes) -> Money {
@@ -301,15 +268,17 @@ impl Ledger {
                 .with(&self.held(instrument), quotes.mark(instrument));
         }
         let currency = self.currency(instrument);
-        let mut solvency = Solvency::of_wallet(self.wallets[currency].balance);
+        let wallet = &self.wallets[currency];
+        let mut solvency = Solvency::of_wallet(wallet.balance);
         for (index, entry) in self.entries.iter().enumerate() {
-            if entry.currency != currency {
-                continue;
-            }
-            if entry.terms.is_spot() {
+            let settles = entry.currency == currency;
+            if settles && entry.terms.is_spot() {
                 solvency.balance -= entry.account.position().entry_value;
-            } else {
+            } else if settles {
                 solvency = solvency.with(&self.held(index), quotes.mark(index));
+            } else if entry.base.as_deref() == Some(&wallet.currency) {
+                let traded = entry.account.position().qty_lots;
+                solvency.balance += base_units(&entry.terms, traded);
             }
         }
         solvency
@@ -332,6 +301,14 @@ impl Ledger {
         let held = self.held(instrument);
         held.brackets
             .maintenance(held.value(quotes.mark(instrument)).abs())
+    }
+
+    /// A derivative that settles in the asset which a spot market trades.
+    pub fn backed_by(&self, spot: usize) -> Option<usize> {
+        let base = self.entries[spot].base.as_ref()?;
+        let settles = |entry: &Entry| self.wallets[entry.currency].currency == *base;
+        let derivative = |entry: &Entry| !entry.terms.is_spot() && settles(entry);
+        self.entries.iter().position(derivative)
     }
 
     /// Whether an instrument has a position that settles in the same currency as another's.
@@ -401,6 +378,8 @@ fn lots(terms: &Terms, amount: Money) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::margin::{Bracket, Brackets};
+    use crate::money::Rate;
     use crate::money::tests::instrument;
 
     struct At(i64);
@@ -420,7 +399,15 @@ mod tests {
     }
 
     fn ledger(mode: Mode, kind: ContractKind) -> Ledger {
-        let traded = instrument(kind, "0.1", "0.001", "1");
+        let mut traded = instrument(kind, "0.1", "0.001", "1");
+        traded.brackets = Brackets::new(vec![Bracket {
+            floor: Money::ZERO,
+            cap: usd("1000000"),
+            rate: Rate::parse("0.01").unwrap(),
+            amount: Money::ZERO,
+            leverage_max: 50,
+        }])
+        .unwrap();
         let cash = vec![("USD".to_owned(), usd("100"))];
         Ledger::new(mode, [(&traded, 10)].into_iter(), cash).unwrap()
     }
@@ -455,8 +442,7 @@ mod tests {
 
     #[test]
     fn isolated_margin_follows_the_position() {
-        let mut books = ledger(Mode::None, ContractKind::Linear);
-        books.mode = Mode::Isolated;
+        let mut books = ledger(Mode::Isolated, ContractKind::Linear);
         let margin = |books: &Ledger| books.account(0).position().margin;
         books.apply_fill(0, 1_000, 300, Money::ZERO).unwrap(); // 0.3 at 100 by 10
         assert_eq!(margin(&books), usd("3"));

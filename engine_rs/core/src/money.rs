@@ -101,14 +101,17 @@ impl Px {
     }
 
     /// A number of half ticks as a price, such as a bid plus an ask for their mid; rounded half away
-    /// from zero where that is finer than 1e-8. `None` beyond 64 bits.
+    /// from zero where that is finer than 1e-8. `None` beyond 64 bits, and where half a tick is less
+    /// than that unit.
     pub fn from_half_ticks(px_x2: i64, tick: Step) -> Option<Self> {
         let (mantissa, places) = tick.parts();
         let top = i128::from(px_x2)
             .checked_mul(i128::from(mantissa))?
             .checked_mul(RATE_UNITS)?;
         let bottom = 10i128.checked_pow(places)?.checked_mul(2)?;
-        i64::try_from(div_round(top, bottom)).ok().map(Self)
+        let half_tick = i128::from(mantissa) * RATE_UNITS;
+        let px = (half_tick >= bottom).then(|| div_round(top, bottom))?;
+        i64::try_from(px).ok().map(Self)
     }
 
     /// The price as a number of half ticks, rounded to the nearest; `None` beyond 64 bits.
@@ -457,6 +460,10 @@ pub(crate) mod tests {
             Px::from_half_ticks(i64::MAX, Step::parse("1").unwrap()),
             None
         );
+        let finest = Step::parse("0.00000002").unwrap();
+        assert_eq!(Px::from_half_ticks(3, finest), Some(Px(3)));
+        let finer = Step::parse("0.00000001").unwrap();
+        assert_eq!(Px::from_half_ticks(2, finer), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::events::{Row, from_array};
 use crate::flow::Flow;
 use crate::instrument::InstrumentSpec;
 use crate::models::{AccountSpec, ExchangeSpec, Faults, FeesSpec, LatencySpec, money};
+use crate::numbers::order_id;
 use crate::ordering::{Conditions, Draft, change, request, requests};
 use crate::records::Order;
 use crate::risk::{LimitsSpec, kill_text};
@@ -523,8 +524,8 @@ impl Kernel {
     }
 
     /// Asks to cancel an order; False where it is not live as far as we know.
-    fn cancel(&mut self, order: u64) -> PyResult<bool> {
-        let sent = self.core.cancel(order);
+    fn cancel(&mut self, order: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let sent = self.core.cancel(order_id(order)?);
         self.faults.take().map(|()| sent)
     }
 
@@ -538,12 +539,13 @@ impl Kernel {
     #[pyo3(signature = (order, qty, limit, stop, replace))]
     fn modify(
         &mut self,
-        order: u64,
+        order: &Bound<'_, PyAny>,
         qty: Option<&Bound<'_, PyAny>>,
         limit: Option<&Bound<'_, PyAny>>,
         stop: Option<&Bound<'_, PyAny>>,
         replace: bool,
     ) -> PyResult<bool> {
+        let order = order_id(order)?;
         let Some(live) = self.core.order(order) else {
             return Ok(false);
         };
@@ -559,10 +561,9 @@ impl Kernel {
     }
 
     /// A live order by its id; None for one that is done or was never given.
-    fn order(&self, py: Python<'_>, order: u64) -> Option<Order> {
-        self.core
-            .order(order)
-            .map(|order| self.order_record(py, order))
+    fn order(&self, py: Python<'_>, order: &Bound<'_, PyAny>) -> PyResult<Option<Order>> {
+        let found = self.core.order(order_id(order)?);
+        Ok(found.map(|order| self.order_record(py, order)))
     }
 
     /// Live orders in order of submission.

@@ -15,7 +15,7 @@ use cobalt_core::kernel::MarkSource;
 use cobalt_core::margin::Mode;
 use cobalt_core::money::{Money, Px, div_round};
 use cobalt_core::random::Random;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::to_py;
@@ -261,18 +261,23 @@ struct PythonLatency {
     faults: Faults,
 }
 
+/// A model of the user's own answered what cannot be.
+fn answered_wrongly(key: &str, method: &str, expected: &str, found: &Bound<'_, PyAny>) -> PyErr {
+    let shown = found
+        .repr()
+        .map_or_else(|_| "something else".to_owned(), |text| text.to_string());
+    PyValueError::new_err(format!(
+        "{key}: {method} expected to return {expected}, found {shown:.80}"
+    ))
+}
+
 impl PythonLatency {
     fn ask(&self, method: &'static str, ts_ns: i64) -> i64 {
         let answer = Python::attach(|py| {
             let found = self.model.bind(py).call_method1(method, (ts_ns,))?;
             found.extract::<i64>().map_err(|_| {
-                let kind = found
-                    .get_type()
-                    .name()
-                    .map_or_else(|_| "something else".to_owned(), |name| name.to_string());
-                PyTypeError::new_err(format!(
-                    "latency.target: {method} expected to return a whole number of ns, found {kind}"
-                ))
+                let expected = "a whole number of ns in 64 bits";
+                answered_wrongly("latency.target", method, expected, &found)
             })
         });
         answer.unwrap_or_else(|error| {
@@ -316,18 +321,15 @@ impl FeeModel for PythonFees {
                 fill.maker,
                 fill.ts_ns,
             );
-            let found: f64 = self
-                .model
-                .bind(py)
-                .call_method1("fee", arguments)?
-                .extract()?;
-            if !found.is_finite() || found.abs() > 1e16 {
+            let found = self.model.bind(py).call_method1("fee", arguments)?;
+            let fee = found.extract::<f64>().ok();
+            let fee = fee.filter(|fee| fee.is_finite() && fee.abs() <= 1e16);
+            let fee = fee.ok_or_else(|| {
                 let expected = "a finite number of at most 1e16";
-                let text = format!("fees.target: fee expected to return {expected}, found {found}");
-                return Err(PyValueError::new_err(text));
-            }
+                answered_wrongly("fees.target", "fee", expected, &found)
+            })?;
             #[allow(clippy::cast_possible_truncation, reason = "checked to fit")]
-            let units = (found * 1e12).round() as i128;
+            let units = (fee * 1e12).round() as i128;
             Ok(Money(units))
         });
         answer.unwrap_or_else(|error| {

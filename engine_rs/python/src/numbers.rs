@@ -3,7 +3,7 @@
 use cobalt_core::decimal::Step;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 /// Floats this close to a whole step (as a share of it) count as that step: sums such as
 /// `best_bid - 0.1` are a few units in the last place off.
@@ -18,6 +18,8 @@ pub fn steps(name: &str, value: &Bound<'_, PyAny>, step: Step) -> PyResult<Optio
     }
     let text = if let Ok(text) = value.cast::<PyString>() {
         text.to_string()
+    } else if value.is_instance_of::<PyBool>() {
+        return Err(not_a_number(name, value)?);
     } else if value.is_instance_of::<PyInt>() || is_decimal(value)? {
         value
             .call_method1(
@@ -32,16 +34,31 @@ pub fn steps(name: &str, value: &Bound<'_, PyAny>, step: Step) -> PyResult<Optio
     } else if let Ok(number) = value.extract::<f64>() {
         return float_steps(name, number, step);
     } else {
-        return Err(PyTypeError::new_err(format!(
-            "{name}: expected a number (text, int, Decimal or float), found {}",
-            value.get_type().name()?
-        )));
+        return Err(not_a_number(name, value)?);
     };
     match step.count(text.as_bytes()) {
         Ok(count) => Ok(Some(count)),
         Err(cobalt_core::Error::NotOnStep { .. }) => Ok(None),
         Err(error) => Err(PyValueError::new_err(format!("{name}: {error}"))),
     }
+}
+
+fn not_a_number(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    Ok(PyTypeError::new_err(format!(
+        "{name}: expected a number (text, int, Decimal or float), found {}",
+        value.get_type().name()?
+    )))
+}
+
+/// The number of an order; 0, which none has, for whole numbers that none could have.
+pub fn order_id(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+        return Ok(value.extract().unwrap_or(0));
+    }
+    Err(PyTypeError::new_err(format!(
+        "order_id: expected the number of an order, found {}",
+        value.repr()?
+    )))
 }
 
 fn is_decimal(value: &Bound<'_, PyAny>) -> PyResult<bool> {

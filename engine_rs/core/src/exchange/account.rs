@@ -1,11 +1,10 @@
 //! What concerns the account: whether it can pay for an order that enters the book, and the closing
 //! of its position by the venue.
 
-use super::models::{is_within, opposite_best, other};
+use super::models::opposite_best;
 use super::{Live, Place, SimExchange};
 use crate::event::Side;
 use crate::margin::{Demand, Room, Terms};
-use crate::money::Money;
 use crate::order::{NewOrder, OrderKind, RejectCode, Role};
 
 impl SimExchange {
@@ -38,33 +37,59 @@ impl SimExchange {
     }
 
     fn add(&self, demand: &mut Demand, live: &Live) {
-        let NewOrder { side, px_ticks, .. } = live.request;
-        let px = match live.request.kind {
-            OrderKind::Limit => Some(px_ticks),
-            OrderKind::Market => opposite_best(&self.book, side),
-        };
-        // Without a price there is nothing to take, and the order ends.
-        if let (Some(terms), Some(px)) = (&self.rules.terms, px) {
-            terms.add(demand, side, px, live.leaves_lots());
+        if let Some(terms) = &self.rules.terms {
+            let request = &live.request;
+            let best = opposite_best(&self.book, request.side);
+            terms.add(demand, request, best, live.leaves_lots());
         }
     }
 
-    /// What a liquidation of this side trades in the book, as (price in ticks, lots): the displayed
-    /// levels up to a limit price. Nothing while the book is suspect.
-    pub fn closing_fills(&self, side: Side, limit_px: Option<i64>, lots: i64) -> Vec<(i64, i64)> {
+    /// What a liquidation of this side gets in the book, as (price in ticks, lots): what the fill model
+    /// leaves of the displayed levels up to a limit price. Nothing while the book is suspect.
+    pub fn closing_fills(
+        &mut self,
+        side: Side,
+        limit_px: Option<i64>,
+        lots: i64,
+    ) -> Vec<(i64, i64)> {
         let mut fills = Vec::new();
-        let mut left = lots;
-        let levels = self.book.levels(other(side));
-        let in_reach = levels.take_while(|(px, _)| is_within(side, *px, limit_px));
-        for (px, size) in in_reach {
-            let taken = left.min(size);
-            if taken == 0 || !self.book.is_trusted() {
-                break;
-            }
-            fills.push((px, taken));
-            left -= taken;
+        if self.book.is_trusted() {
+            self.fill_model
+                .take_displayed(&self.book, side, limit_px, lots, &mut fills);
         }
         fills
+    }
+
+    /// How many of its lots an entering order can pay for. A market order is asked again at the prices
+    /// that it would get: no limit said beforehand what it takes.
+    pub(super) fn payable_lots(&self, id: u64, reach_px: Option<i64>) -> i64 {
+        let live = &self.live[&id];
+        let (request, lots) = (&live.request, live.leaves_lots());
+        let (Some(terms), Some(room)) = (&self.rules.terms, &self.room) else {
+            return lots;
+        };
+        if request.kind == OrderKind::Limit || !extends(request) {
+            return lots;
+        }
+        let mut fills = Vec::new();
+        self.fill_model
+            .offers(&self.book, request.side, reach_px, lots, &mut fills);
+        let before = self.demand(Some(id));
+        let (mut so_far, mut paid) = (before, 0);
+        for (px_ticks, offered) in fills {
+            let with = |lots: i64| {
+                let mut after = so_far;
+                terms.add_at(&mut after, request.side, px_ticks, lots);
+                after
+            };
+            let is_covered = |lots: &i64| terms.covers(room, &before, &with(*lots));
+            if !is_covered(&offered) {
+                return paid + largest(offered, is_covered);
+            }
+            (so_far, paid) = (with(offered), paid + offered);
+        }
+        // What nobody offers costs nothing.
+        lots
     }
 
     pub(super) fn check_credit(&self, id: u64) -> Result<(), RejectCode> {
@@ -78,29 +103,43 @@ impl SimExchange {
         let before = self.demand(Some(id));
         let mut after = before;
         self.add(&mut after, &live);
-        if terms.covers(room, self.position_lots, &before, &after) {
+        if terms.covers(room, &before, &after) {
             Ok(())
-        } else if terms.is_spot() {
-            Err(RejectCode::BalanceInsufficient)
         } else {
-            Err(RejectCode::MarginInsufficient)
+            Err(self.unpaid())
         }
     }
 
-    /// A spot fill of an event changes what the next order of the same event can use.
-    pub(super) fn spend(&mut self, side: Side, px_ticks: i64, lots: i64) {
-        let (Some(terms), Some(room)) = (&self.rules.terms, &mut self.room) else {
-            return;
-        };
-        if terms.is_spot() {
-            let value = terms.valuer().value(px_ticks, lots).unwrap_or(Money::MAX);
-            if side == Side::Bid {
-                room.available -= value;
-            } else {
-                room.available += value;
-            }
+    /// Why an order that cannot be paid for ends.
+    pub(super) fn unpaid(&self) -> RejectCode {
+        if self.terms().is_some_and(Terms::is_spot) {
+            RejectCode::BalanceInsufficient
+        } else {
+            RejectCode::MarginInsufficient
         }
     }
+
+    /// A fill changes what the next order of the same event can use.
+    pub(super) fn spend(&mut self, px_ticks: i64, qty_lots: i64) {
+        if let (Some(terms), Some(room)) = (&self.rules.terms, &mut self.room) {
+            room.apply_fill(terms, px_ticks, qty_lots);
+        }
+    }
+}
+
+/// The largest number below `lots`, which is not one, of which something holds; it does of 0, and of
+/// all that are smaller than one of which it does.
+fn largest(lots: i64, holds: impl Fn(&i64) -> bool) -> i64 {
+    let (mut low, mut high) = (0, lots);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if holds(&middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// Whether an order may make the position larger.

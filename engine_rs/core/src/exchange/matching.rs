@@ -1,7 +1,7 @@
 //! How orders enter the book, are filled, and end, with what that means for the others of their list
 //! and for orders that only reduce the position.
 
-use super::models::{is_within, opposite_best, other};
+use super::models::{FillModel, is_within, opposite_best, other};
 use super::resting::{Hit, Resting};
 use super::{Live, Place, SelfTrade, SimExchange};
 use crate::event::{Event, Side};
@@ -108,12 +108,7 @@ impl SimExchange {
     pub(super) fn enter(&mut self, id: u64, arrival: Arrival, ts_ns: i64, out: &mut Vec<Report>) {
         let fresh = arrival == Arrival::New;
         if let Err(code) = self.admit(id) {
-            let answer = if fresh {
-                Answer::Rejected(code)
-            } else {
-                Answer::Expired(Some(code))
-            };
-            self.end(id, answer, ts_ns, out);
+            self.end(id, refused(code, fresh), ts_ns, out);
             return;
         }
         let Some(live) = self.live.get(&id).copied() else {
@@ -128,15 +123,14 @@ impl SimExchange {
             .is_some_and(|px| is_within(request.side, px, reach_px));
         let all_or_none = request.tif == TimeInForce::Fok;
         let leaves = live.leaves_lots();
-        if crosses
-            && (!all_or_none
-                || self
-                    .fill_model
-                    .can_fill(&self.book, request.side, reach_px, leaves))
-        {
+        let paid = self.payable_lots(id, reach_px);
+        let can_fill = |model: &dyn FillModel| {
+            paid == leaves && model.can_fill(&self.book, request.side, reach_px, leaves)
+        };
+        if crosses && (!all_or_none || can_fill(&*self.fill_model)) {
             let mut fills = Vec::new();
             self.fill_model
-                .take(&self.book, request.side, reach_px, leaves, &mut fills);
+                .take(&self.book, request.side, reach_px, paid, &mut fills);
             if reach_px == limit_px && !self.fill_model.rests_remainder() {
                 fill_at_limit(&request, leaves, &mut fills);
             }
@@ -155,6 +149,13 @@ impl SimExchange {
                     self.fill(id, px, lots, false, ts_ns, out);
                 }
             }
+        }
+        if paid < leaves {
+            let code = self.unpaid();
+            let filled = |live: &Live| live.filled_lots > 0;
+            let untouched = fresh && !self.live.get(&id).is_some_and(filled);
+            self.end(id, refused(code, untouched), ts_ns, out);
+            return;
         }
         let met_itself = reach_px != limit_px;
         self.settle_remainder(id, fresh, crosses, met_itself, ts_ns, out);
@@ -283,18 +284,9 @@ impl SimExchange {
         let request = live.request;
         let untouched = live.filled_lots == 0 && fresh;
         let answer = if met_itself && self.rules.self_trade != SelfTrade::ExpireMaker {
-            let code = RejectCode::SelfTrade;
-            if untouched {
-                Answer::Rejected(code)
-            } else {
-                Answer::Expired(Some(code))
-            }
+            refused(RejectCode::SelfTrade, untouched)
         } else if request.kind == OrderKind::Market {
-            if untouched && !crosses {
-                Answer::Rejected(RejectCode::NoLiquidity)
-            } else {
-                Answer::Expired(Some(RejectCode::NoLiquidity))
-            }
+            refused(RejectCode::NoLiquidity, untouched && !crosses)
         } else if matches!(request.tif, TimeInForce::Ioc | TimeInForce::Fok) {
             Answer::Expired(None)
         } else {
@@ -360,7 +352,7 @@ impl SimExchange {
         live.filled_lots += qty_lots;
         let live = *live;
         self.position_lots += request.signed(qty_lots);
-        self.spend(request.side, px_ticks, qty_lots);
+        self.spend(px_ticks, request.signed(qty_lots));
         let mut others = Vec::new();
         if let Some(link) = request.link {
             self.lists.on_fill(id, link, qty_lots, &mut others);
@@ -474,6 +466,15 @@ impl super::Live {
     fn shown_slice(&self) -> i64 {
         let most = self.request.display_lots.unwrap_or(i64::MAX);
         self.leaves_lots().min(most)
+    }
+}
+
+/// The end of an order that never was one at the venue, or of what is left of it.
+fn refused(code: RejectCode, untouched: bool) -> Answer {
+    if untouched {
+        Answer::Rejected(code)
+    } else {
+        Answer::Expired(Some(code))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::settle::MarkSource;
 use super::{Kernel, Market};
 use crate::exchange::models::opposite_best;
 use crate::ledger::Quotes;
 use crate::margin::{Demand, Mode};
 use crate::money::{Money, Px};
-use crate::order::{NewOrder, Order, OrderKind, Role, Status};
+use crate::order::{NewOrder, Order, Role, Status};
 
 /// Marks and orders at the venue.
 pub(super) struct AtVenue<'a>(pub &'a [Market]);
@@ -46,8 +47,13 @@ impl AsKnown<'_> {
 impl Quotes for AsKnown<'_> {
     fn mark(&self, instrument: usize) -> Option<Px> {
         let market = &self.markets[instrument];
-        let mid = || Px::from_half_ticks(market.known_mid_px_x2()?, market.instrument.tick);
-        market.mark.or_else(mid)
+        let at = |px_x2| Px::from_half_ticks(px_x2, market.instrument.tick);
+        let mid = || at(market.known_mid_px_x2()?);
+        match market.mark_source {
+            MarkSource::Recorded => market.mark.or_else(mid),
+            MarkSource::Mid => mid(),
+            MarkSource::Last => at(market.last_px?.checked_mul(2)?),
+        }
     }
 
     fn demand(&self, instrument: usize) -> Demand {
@@ -57,12 +63,9 @@ impl Quotes for AsKnown<'_> {
 
 impl Market {
     fn add_demand(&self, demand: &mut Demand, request: &NewOrder, lots: i64) {
-        let px = match request.kind {
-            OrderKind::Limit => Some(request.px_ticks),
-            OrderKind::Market => opposite_best(&self.book, request.side),
-        };
-        if let (Some(terms), Some(px)) = (self.exchange.terms(), px) {
-            terms.add(demand, request.side, px, lots);
+        if let Some(terms) = self.exchange.terms() {
+            let best = opposite_best(&self.book, request.side);
+            terms.add(demand, request, best, lots);
         }
     }
 }
@@ -77,8 +80,8 @@ impl Kernel {
         }
     }
 
-    /// The mark price of an instrument as the strategy knows it: the venue's that was received last,
-    /// or else the mid.
+    /// The mark price that margin goes by, as the strategy knows it: the venue's that was received
+    /// last, the mid, or the last trade.
     pub fn mark(&self, market: usize) -> Option<Px> {
         self.known().mark(market)
     }
@@ -113,9 +116,7 @@ impl Kernel {
         let filled_lots = live.map_or(0, |order| order.filled_lots);
         here.add_demand(&mut after, request, request.qty_lots - filled_lots);
         let room = self.ledger.room(market, &known);
-        let held_lots = self.ledger.account(market).position().qty_lots;
-        let terms = self.ledger.terms(market);
-        terms.covers(&room, held_lots, &before, &after)
+        self.ledger.terms(market).covers(&room, &before, &after)
     }
 }
 

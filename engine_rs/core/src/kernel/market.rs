@@ -51,6 +51,10 @@ pub struct Market {
     pub(super) mark_source: MarkSource,
     /// The mark at the venue: the newest there was.
     pub(super) venue_mark: Option<Px>,
+    /// The mark that the venue published last.
+    pub(super) published_mark: Option<Px>,
+    /// The price of the last trade received, in ticks.
+    pub(super) last_px: Option<i64>,
     /// The mark price received last, where the venue publishes one.
     pub mark: Option<Px>,
     /// The funding rate received last.
@@ -92,7 +96,7 @@ impl Market {
             position,
         } = settings;
         let takes = margin != Mode::None;
-        let terms = takes.then(|| Terms::new(&instrument, leverage));
+        let terms = takes.then(|| Terms::new(&instrument, margin, leverage));
         let rules = Rules {
             self_trade,
             px_band: instrument.px_band,
@@ -105,6 +109,8 @@ impl Market {
             exchange: SimExchange::new(queue, fill, rules, held),
             mark_source: mark,
             venue_mark: None,
+            published_mark: None,
+            last_px: None,
             mark: None,
             funding_rate: None,
             exchange_clock_ns: i64::MIN,

@@ -187,8 +187,8 @@ pub struct Kernel {
     ledger: Ledger,
     /// The same at the venue.
     venue: Ledger,
-    /// Whether a position is to be liquidated as soon as there is a book to close it in.
-    has_unclosed: bool,
+    /// Instruments whose account is to be liquidated as soon as there is a book to close it in.
+    unclosed: Vec<usize>,
     fees: Box<dyn FeeModel>,
     causal_responses: bool,
     orders: BTreeMap<u64, Order>,
@@ -275,7 +275,7 @@ impl Kernel {
             cobs: Vec::new(),
             streams: Vec::new(),
             venue: ledger.clone(),
-            has_unclosed: false,
+            unclosed: Vec::new(),
             ledger,
             fees: settings.fees,
             causal_responses: settings.causal_responses,
@@ -434,7 +434,7 @@ impl Kernel {
                 Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
                     return Ok(Step::NeedData(stream));
                 }
-                Due::Local(stream) if self.begins_at(stream, time) => self.begin(time),
+                Due::Local(stream) if self.begins_at(stream, time) => self.begin(time)?,
                 Due::Local(stream) => self.on_received(stream, time)?,
                 Due::Exchange(stream) => self.on_exchange(stream, time, i64::MIN)?,
                 Due::Answer(market) => self.on_notice(market, time)?,
@@ -496,7 +496,7 @@ impl Kernel {
             }
     }
 
-    fn begin(&mut self, time: i64) {
+    fn begin(&mut self, time: i64) -> Result<()> {
         self.phase = Phase::Running;
         (self.start_ns, self.now_ns) = (time, time);
         // What happened to the books so far is nobody's business.
@@ -507,6 +507,7 @@ impl Kernel {
             .add(next_on_grid(time, every), Some(every), TimerUse::Equity);
         self.begin_risk();
         self.steps.push_back(Step::Start);
+        self.solve_all(time)
     }
 
     /// A message of a stream reaches the strategy.
@@ -541,6 +542,7 @@ impl Kernel {
             }
             StreamKind::Trades => {
                 let market = &mut self.markets[stream.instrument];
+                market.last_px = rows.last().map(|row| row.px_ticks);
                 if market.wants_trades() {
                     self.trades_due.extend(
                         rows.iter()

@@ -28,7 +28,7 @@ pub enum MarkSource {
     Mid,
     /// The price of the last trade.
     Last,
-    /// The mark prices that the venue published.
+    /// The mark prices that the venue published; the mid before the first of them.
     Recorded,
 }
 
@@ -116,6 +116,7 @@ impl Kernel {
         let market = &mut self.markets[index];
         let mark = Px(row.px_ticks);
         if market.mark_source == MarkSource::Recorded {
+            market.published_mark = Some(mark);
             market.venue_mark = Some(mark);
         }
         if let Some(px_x2) = mark.half_ticks(market.instrument.tick) {
@@ -140,14 +141,13 @@ impl Kernel {
         let mark = known.or(self.markets[index].venue_mark);
         let rate = Rate(row.qty_lots);
         let valuer = self.venue.account(index).valuer();
-        let Some((mark, amount)) = mark.and_then(|mark| {
-            let amount = valuer.funding(mark, rate, position_lots)?;
-            Some((mark, amount))
-        }) else {
-            let place = format!("funding of {}", self.markets[index].instrument.id);
-            let found = mark.map_or("none".to_owned(), |mark| mark.to_string());
-            return Err(Error::invalid(place, "a mark price to value it at", found));
-        };
+        let place = || format!("funding of {}", self.markets[index].instrument.id);
+        let mark =
+            mark.ok_or_else(|| Error::invalid(place(), "a mark price to value it at", "none"))?;
+        let amount = valuer.funding(mark, rate, position_lots).ok_or_else(|| {
+            let expected = "a value of at most 1e16 of its currency";
+            Error::invalid(place(), expected, format!("{position_lots} lots at {mark}"))
+        })?;
         let charge = Charge {
             funding: amount,
             ..Charge::default()
@@ -179,18 +179,21 @@ impl Kernel {
         let market = &mut self.markets[index];
         let tick = market.instrument.tick;
         let exchange = &market.exchange;
-        let found = match market.mark_source {
-            MarkSource::Recorded => None,
-            MarkSource::Mid => exchange.mid_px_x2(),
-            MarkSource::Last => exchange.last_px_ticks().and_then(|px| px.checked_mul(2)),
+        let at = |px_x2| Px::from_half_ticks(px_x2, tick);
+        let mid = || at(exchange.mid_px_x2()?);
+        let last = || at(exchange.last_px_ticks()?.checked_mul(2)?);
+        let px = match market.mark_source {
+            MarkSource::Recorded => market.published_mark.or_else(mid),
+            MarkSource::Mid => mid(),
+            MarkSource::Last => last(),
         };
-        let px = found.and_then(|px_x2| Px::from_half_ticks(px_x2, tick));
         let before = market.venue_mark;
         market.venue_mark = px.or(before);
         market.venue_mark != before
     }
 
-    /// After a message of the market, which was answered or not: liquidates what it brings down.
+    /// After a message of the market, which was answered or not: liquidates what it brings down, and
+    /// what waits for a book.
     #[inline]
     pub(super) fn solve_after(
         &mut self,
@@ -199,11 +202,43 @@ impl Kernel {
         ts_ns: i64,
         not_before_ns: i64,
     ) -> Result<()> {
-        if self.venue.mode() == Mode::None || self.venue.account(index).position().qty_lots == 0 {
+        if self.venue.mode() == Mode::None {
             return Ok(());
         }
-        if self.refresh_venue_mark(index) || is_answered || self.has_unclosed {
-            self.solve(index, ts_ns, not_before_ns)?;
+        for waiting in std::mem::take(&mut self.unclosed) {
+            self.solve(waiting, ts_ns, not_before_ns)?;
+        }
+        let is_held = self.venue.account(index).position().qty_lots != 0;
+        if is_answered {
+            self.solve_traded(index, ts_ns, not_before_ns)
+        } else if is_held && self.refresh_venue_mark(index) {
+            self.solve(index, ts_ns, not_before_ns)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// After answers about orders of an instrument: fills change what backs every position in the
+    /// currencies that the instrument is traded in.
+    pub(super) fn solve_traded(
+        &mut self,
+        index: usize,
+        ts_ns: i64,
+        not_before_ns: i64,
+    ) -> Result<()> {
+        self.refresh_venue_mark(index);
+        self.solve(index, ts_ns, not_before_ns)?;
+        if let Some(backed) = self.venue.backed_by(index) {
+            self.solve(backed, ts_ns, not_before_ns)?;
+        }
+        Ok(())
+    }
+
+    /// As the strategy begins, whose positions may be what nobody would have let it open.
+    pub(super) fn solve_all(&mut self, ts_ns: i64) -> Result<()> {
+        for index in 0..self.markets.len() {
+            self.refresh_venue_mark(index);
+            self.solve(index, ts_ns, ts_ns)?;
         }
         Ok(())
     }
@@ -213,7 +248,6 @@ impl Kernel {
         if self.venue.mode() == Mode::None || self.phase != Phase::Running {
             return Ok(());
         }
-        self.has_unclosed = false;
         while self
             .venue
             .solvency(index, &AtVenue(&self.markets))
@@ -221,7 +255,9 @@ impl Kernel {
         {
             let Some(target) = self.next_to_close(index) else {
                 // No book is there to close a position in; one may come.
-                self.has_unclosed = true;
+                if !self.unclosed.contains(&index) {
+                    self.unclosed.push(index);
+                }
                 break;
             };
             self.liquidate(target, ts_ns, not_before_ns)?;
@@ -335,7 +371,7 @@ impl Kernel {
             Side::Bid
         };
         let lots = held.qty_lots.saturating_abs();
-        let market = &self.markets[index];
+        let market = &mut self.markets[index];
         let tick = market.instrument.tick;
         let ticks = |px: Px, up: bool| Some(px.ticks(tick, up)?.max(1));
         // Without a bankruptcy price any price will do.

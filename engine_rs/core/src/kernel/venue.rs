@@ -163,7 +163,7 @@ impl Kernel {
         exchange.on_command(order, command, time, &mut self.answers);
         let not_before_ns = self.answers_not_before();
         self.send_answers(market, not_before_ns)?;
-        self.solve(market, time, not_before_ns)
+        self.solve_traded(market, time, not_before_ns)
     }
 
     /// The earliest time of an answer that no message of the market explains.

@@ -8,8 +8,17 @@ use crate::ladder::Ladder;
 
 /// How much of an order is filled, and at which prices. Books are the venue's and trusted.
 pub trait FillModel: Send + Sync {
-    /// What a taking order gets at once, best price first, as (price in ticks, lots), up to its
+    /// What a taking order would get at once, best price first, as (price in ticks, lots), up to its
     /// limit price where it has one.
+    fn offers(
+        &self,
+        book: &Book,
+        side: Side,
+        limit_px: Option<i64>,
+        qty_lots: i64,
+        fills: &mut Vec<(i64, i64)>,
+    );
+    /// As [`Self::offers`], of an order that gets it.
     fn take(
         &mut self,
         book: &Book,
@@ -17,7 +26,20 @@ pub trait FillModel: Send + Sync {
         limit_px: Option<i64>,
         qty_lots: i64,
         fills: &mut Vec<(i64, i64)>,
-    );
+    ) {
+        self.offers(book, side, limit_px, qty_lots, fills);
+    }
+    /// What the venue gets in the book for a position that it closes: no more than is displayed.
+    fn take_displayed(
+        &mut self,
+        book: &Book,
+        side: Side,
+        limit_px: Option<i64>,
+        qty_lots: i64,
+        fills: &mut Vec<(i64, i64)>,
+    ) {
+        PartialFill.offers(book, side, limit_px, qty_lots, fills);
+    }
     /// Whether a taking order could be filled whole at once.
     fn can_fill(&self, book: &Book, side: Side, limit_px: Option<i64>, qty_lots: i64) -> bool;
     /// Whether what a taking limit order could not get rests in the book; else it is filled at its
@@ -43,8 +65,8 @@ pub trait FillModel: Send + Sync {
 pub struct NoPartialFill;
 
 impl FillModel for NoPartialFill {
-    fn take(
-        &mut self,
+    fn offers(
+        &self,
         book: &Book,
         side: Side,
         _limit_px: Option<i64>,
@@ -80,8 +102,8 @@ impl FillModel for NoPartialFill {
 pub struct PartialFill;
 
 impl FillModel for PartialFill {
-    fn take(
-        &mut self,
+    fn offers(
+        &self,
         book: &Book,
         side: Side,
         limit_px: Option<i64>,
@@ -143,8 +165,8 @@ impl BookWalk {
 }
 
 impl FillModel for BookWalk {
-    fn take(
-        &mut self,
+    fn offers(
+        &self,
         book: &Book,
         side: Side,
         limit_px: Option<i64>,
@@ -152,7 +174,6 @@ impl FillModel for BookWalk {
         fills: &mut Vec<(i64, i64)>,
     ) {
         let opposite = other(side);
-        let begin = fills.len();
         let mut left = qty_lots;
         for (px, size) in reach(book, side, limit_px) {
             let lots = self.free(opposite, px, size).min(left);
@@ -164,10 +185,34 @@ impl FillModel for BookWalk {
                 break;
             }
         }
+    }
+
+    fn take(
+        &mut self,
+        book: &Book,
+        side: Side,
+        limit_px: Option<i64>,
+        qty_lots: i64,
+        fills: &mut Vec<(i64, i64)>,
+    ) {
+        let begin = fills.len();
+        self.offers(book, side, limit_px, qty_lots, fills);
+        let opposite = other(side);
         let taken = &mut self.taken[usize::from(opposite == Side::Ask)];
         for &(px, lots) in &fills[begin..] {
             *taken.entry(Ladder::key(opposite, px)).or_insert(0) += lots;
         }
+    }
+
+    fn take_displayed(
+        &mut self,
+        book: &Book,
+        side: Side,
+        limit_px: Option<i64>,
+        qty_lots: i64,
+        fills: &mut Vec<(i64, i64)>,
+    ) {
+        self.take(book, side, limit_px, qty_lots, fills);
     }
 
     fn can_fill(&self, book: &Book, side: Side, limit_px: Option<i64>, qty_lots: i64) -> bool {
