@@ -40,6 +40,18 @@ pub enum Error {
         /// What was.
         found: String,
     },
+    /// A file is not as it was written.
+    #[error("{name}: damaged at byte {offset}: expected {expected}, found {found}")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// Where in it, or in its content where that is compressed.
+        offset: usize,
+        /// What should have been there.
+        expected: String,
+        /// What was.
+        found: String,
+    },
     /// Reading or writing failed.
     #[error("{path}: {source}")]
     Io {

@@ -15,6 +15,7 @@ pub mod flow;
 pub mod import;
 pub mod indicators;
 pub mod instrument;
+pub mod journal;
 pub mod kernel;
 pub mod l3;
 pub mod ladder;
