@@ -455,6 +455,21 @@ class CobMember:
     ts_recv_ns: int
 
 @final
+class JournalError(RuntimeError):
+    """A journal cannot be read or gone on with; the message says where and why."""
+
+class JournalReader:
+    """The records of a journal; `engine.journal.Journal` is its public face."""
+
+    torn: tuple[str, int, str] | None
+    result_sha256: str
+    def __new__(cls, path: str) -> JournalReader: ...
+    def read(
+        self, most: int, kinds: list[str] | None = None
+    ) -> tuple[list[int], list[int], list[int], list[str], list[str]] | None: ...
+
+def journal_kinds() -> list[tuple[int, str, str, bool]]: ...
+
 class Kernel:
     """The event loop; `engine.backtest.Backtest` is its public face."""
 
@@ -484,6 +499,11 @@ class Kernel:
         fingerprint: str,
     ) -> Kernel: ...
     def add_stream(self, market: int, kind: str) -> int: ...
+    def keep_journal(self, path: str, sync_every_ns: int | None, origin: str) -> None: ...
+    def resume_journal(
+        self, path: str, sync_every_ns: int | None, origin: str
+    ) -> tuple[str, int, int, str] | None: ...
+    def finish_journal(self, error: str | None = None) -> None: ...
     def run(
         self,
         handlers: Mapping[str, Callable[..., Any]],

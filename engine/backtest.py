@@ -152,6 +152,26 @@ class Backtest:
         handlers = strategy._attach(kernel, instruments, seed, cob)  # noqa: SLF001
         self._handlers = handlers if recorder is None else recorder.handlers(strategy, handlers)
 
+    def keep_journal(self, path: Path, sync: str, origin: Mapping[str, Any]) -> None:
+        """Writes everything that happens to a journal in the folder `path`, which holds none.
+
+        `sync` is when records are on the disk: `record` (each before anything follows from it), a
+        time such as `1s`, or `end`. `origin` is told in the journal. Call it before `run`.
+        """
+        self.kernel.keep_journal(str(path), _sync_every_ns(sync), json.dumps(origin))
+
+    def resume_journal(
+        self, path: Path, sync: str, origin: Mapping[str, Any]
+    ) -> tuple[str, int, int, str] | None:
+        """Goes on with the journal of a run that was interrupted: the run happens again, is held
+        against the journal as far as it goes, and is written from there on.
+
+        Returns file, byte, number of bytes and reason of what was cut from the end of the journal,
+        if anything. Raises JournalError where the journal is damaged, as `run` does where the run
+        differs from it.
+        """
+        return self.kernel.resume_journal(str(path), _sync_every_ns(sync), json.dumps(origin))
+
     def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
         """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
 
@@ -186,15 +206,18 @@ def run_backtest(
     progress: Callable[[int], None] | None = None,
     recorder: CommandRecorder | None = None,
     report: bool = True,
+    resume: bool = False,
 ) -> RunResult:
     """Runs a configuration over its catalog and writes the run folder.
 
     `progress` is called with the number of rows of each batch read. A `recorder` writes down every
-    command; without `report` no HTML is made. Raises ConfigError or BacktestError for what the user
+    command; without `report` no HTML is made. With `resume` the run in the folder, which was
+    interrupted, is gone on with. Raises ConfigError or BacktestError for what the user
     can mend, StrategyError where the strategy raised.
     """
     from engine.results import ParquetSink
     from engine.run_folder import read_tables, summary_figures
+    from engine.run_journal import journaled
 
     instruments = config.instruments()
     if not instruments:
@@ -225,7 +248,12 @@ def run_backtest(
             raise ConfigError(str(error)) from error
         with _run_folder(config) as run_dir:
             began = time.perf_counter()
-            with ParquetSink(run_dir) as sink:
+            origin = _origin(config, feeds)
+            sync = config.run.journal_sync
+            with (
+                ParquetSink(run_dir) as sink,
+                journaled(backtest, run_dir, sync, origin, resume=resume),
+            ):
                 backtest.run(sink)
             wall_s = time.perf_counter() - began
             if backtest.kernel.counts()["events"] == 0:
@@ -307,6 +335,12 @@ def _with_fees(instrument: Instrument, fees: FeesConfig) -> Instrument:
     )
 
 
+def _sync_every_ns(sync: str) -> int | None:
+    if sync == "end":
+        return None
+    return 0 if sync == "record" else duration_ns(sync, "run.journal_sync")
+
+
 def _check_equity_every(config: RunConfig) -> None:
     if duration_ns(config.run.equity_every, "run.equity_every") < EQUITY_EVERY_NS_MIN:
         raise ConfigError(
@@ -356,6 +390,31 @@ def _name(config: RunConfig) -> str:
     return config.run.name or config.strategy.target.rpartition(":")[2]
 
 
+def _origin(config: RunConfig, feeds: RunFeeds) -> dict[str, Any]:
+    """Where a run is from, as its journal tells."""
+    return {
+        "name": _name(config),
+        "strategy": config.strategy.target,
+        "provenance": feeds.provenance,
+        "catalog": config.catalog,
+        "config_sha256": config_sha256(config),
+        "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds_read),
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    import numpy as np
+    import pyarrow as pa
+
+    return {
+        "cobalt": engine.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+    }
+
+
 def _summary(
     config: RunConfig,
     instruments: Sequence[Instrument],
@@ -364,9 +423,6 @@ def _summary(
     charges: Mapping[str, Mapping[str, float]],
     wall_s: float,
 ) -> dict[str, Any]:
-    import numpy as np
-    import pyarrow as pa
-
     counts = backtest.kernel.counts()
     only = next(iter(charges)) if len(charges) == 1 else None
     charged = charges[only] if only is not None else {}
@@ -409,12 +465,7 @@ def _summary(
         "config_sha256": config_sha256(config),
         "data_sha256": feeds.catalog.data_sha256(feeds.ids, feeds.kinds_read),
         "result_sha256": backtest.kernel.result_sha256,
-        "versions": {
-            "cobalt": engine.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pyarrow": pa.__version__,
-        },
+        "versions": _versions(),
     }
 
 

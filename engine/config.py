@@ -367,6 +367,10 @@ class RunOptions:
         default=None,
         metadata=_doc("currency of the whole account's equity; null: one that all convert into"),
     )
+    journal_sync: str = field(
+        default="1s",
+        metadata=_doc("when the journal is on the disk: record, a time such as 100ms, or end"),
+    )
     jobs: int | None = field(
         default=None, metadata=_doc("processes of a sweep or a check; null: one a processor")
     )
@@ -415,13 +419,13 @@ class RunConfig:
 def config_sha256(config: RunConfig) -> str:
     """The SHA-256 (hex) of what a run's result depends on.
 
-    Where the run is written, what it is called, where the catalog lies, how many processes a sweep
-    uses and the currency of the report are left out: none of them can change a result, and the data
-    has its own hash.
+    Where and how safely the run is written, what it is called, where the catalog lies, how many
+    processes a sweep uses and the currency of the report are left out: none of them can change a
+    result, and the data has its own hash.
     """
     content = config.to_dict()
     del content["catalog"]
-    for key in ("name", "dir", "jobs", "reporting"):
+    for key in ("name", "dir", "journal_sync", "jobs", "reporting"):
         del content["run"][key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -66,13 +66,22 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, ConfigError):
         return USAGE
+    from engine._core import JournalError
     from engine.backtest import BacktestError
     from engine.catalog import CatalogError
     from engine.exporters import ExportFailed
     from engine.importers import ImportFailed
     from engine.strategy import StrategyError
 
-    known = (BacktestError, CatalogError, ExportFailed, ImportFailed, OSError, StrategyError)
+    known = (
+        BacktestError,
+        CatalogError,
+        ExportFailed,
+        ImportFailed,
+        JournalError,
+        OSError,
+        StrategyError,
+    )
     # What loads peers is told by the name of its error.
     by_name = type(error).__name__ in ("BenchError", "ParityError")
     return FAILED if isinstance(error, known) or by_name else None

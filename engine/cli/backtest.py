@@ -6,6 +6,7 @@ import json
 import sys
 from contextlib import nullcontext
 from multiprocessing import parent_process
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.compose import RUN_GROUPS, Override, compose, parse_override
@@ -28,6 +29,9 @@ def run(arguments: Sequence[str]) -> int:
     if output and output[-1] not in ("text", "json"):
         raise ConfigError(f"output: expected text or json, found '{output[-1]}'")
     as_json = bool(output) and output[-1] == "json"
+    resumed = [item.value for item in overrides if item.key == "resume"]
+    if resumed:
+        return _resume(resumed[-1], overrides, arguments, as_json=as_json)
     if any(item in SWEEP_FLAGS for item in arguments):
         from engine.cli.sweep import sweep
 
@@ -36,12 +40,30 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _single(overrides: Sequence[Override], *, as_json: bool) -> int:
+    return _show(configured(overrides), as_json=as_json, resume=False)
+
+
+def _resume(
+    folder: str, overrides: Sequence[Override], arguments: Sequence[str], *, as_json: bool
+) -> int:
+    from engine.run_journal import interrupted_run
+
+    others = [item.key for item in overrides if item.key != "resume"]
+    others += [item for item in arguments if item in SWEEP_FLAGS]
+    if others:
+        raise ConfigError(
+            f"resume: a run goes on with its own settings; expected no other key, found"
+            f" {', '.join(others)}"
+        )
+    return _show(interrupted_run(Path(folder)), as_json=as_json, resume=True)
+
+
+def _show(config: RunConfig, *, as_json: bool, resume: bool) -> int:
     from engine.backtest import run_backtest
     from engine.cli import tables
 
-    config = configured(overrides)
     with _progress(config) as advance:
-        result = run_backtest(config, progress=advance)
+        result = run_backtest(config, progress=advance, resume=resume)
     if as_json:
         print(json.dumps(result.summary, allow_nan=False))
     else:

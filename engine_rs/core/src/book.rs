@@ -8,6 +8,8 @@
 //! Known limit: a REST snapshot of n levels says nothing about levels beyond them; they appear when
 //! they change.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Event, EventKind, SEQ_NONE, Side};
 use crate::ladder::Ladder;
 
@@ -15,7 +17,7 @@ use crate::ladder::Ladder;
 const PX_TICKS_MAX: i64 = 1 << 60;
 
 /// Why a book is not to be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Doubt {
     /// No snapshot has arrived yet.
     NoSnapshot,

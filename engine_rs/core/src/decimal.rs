@@ -1,6 +1,8 @@
 //! Decimal text to whole steps, exactly: the one place where a price or a quantity becomes an
 //! integer. No floating point is involved.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::money::{MONEY_PLACES, Money};
 
@@ -8,7 +10,7 @@ use crate::money::{MONEY_PLACES, Money};
 pub const PLACES_MAX: u32 = 18;
 
 /// A tick or lot size: `mantissa × 10^-places`, trailing zeros removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     mantissa: i64,
     places: u32,

@@ -52,6 +52,18 @@ pub enum Error {
         /// What was.
         found: String,
     },
+    /// A run that has happened before happens otherwise.
+    #[error(
+        "journal record {seq}: the run differs from its journal: expected {expected}, found {found}"
+    )]
+    Diverged {
+        /// The record.
+        seq: u64,
+        /// What it holds.
+        expected: String,
+        /// What happened.
+        found: String,
+    },
     /// Reading or writing failed.
     #[error("{path}: {source}")]
     Io {

@@ -74,7 +74,7 @@ impl EventKind {
 }
 
 /// Side of a level or an order, or of a trade's aggressor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Side {
     /// No side: a message that changes no level and only carries its sequence number.

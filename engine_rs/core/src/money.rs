@@ -4,6 +4,8 @@
 //! as tick × lot × contract size has at most 12 decimal places; where it has more, and for inverse
 //! contracts always, it is rounded half away from zero, once for each valuation.
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use crate::decimal::{Step, digits};
 use crate::error::{Error, Result};
 use crate::instrument::{ContractKind, FeeRate, Instrument};
@@ -18,7 +20,7 @@ pub const RATE_UNITS: i128 = 100_000_000;
 const VALUE_MAX: i128 = 10i128.pow(28);
 
 /// An amount of one currency, in units of 1e-12.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Money(pub i128);
 
 impl Money {
@@ -66,7 +68,7 @@ impl Money {
 }
 
 /// A signed share, such as a funding rate or a maintenance margin rate, in units of 1e-8.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Rate(pub i64);
 
 impl Rate {
@@ -87,7 +89,7 @@ impl Rate {
 }
 
 /// A price in units of 1e-8 of the quote asset. Mark prices are averages, finer than the tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Px(pub i64);
 
 impl Px {
@@ -160,6 +162,23 @@ impl std::fmt::Display for Rate {
 }
 
 /// A number of units of 10^-places as a decimal without zeros at its end.
+/// As the integer that they are; for people as decimal text, which cannot be read back.
+macro_rules! serialize_decimals {
+    ($($decimal:ident),+) => {
+        $(impl Serialize for $decimal {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_newtype_struct(stringify!($decimal), &self.0)
+                }
+            }
+        })+
+    };
+}
+
+serialize_decimals!(Money, Px, Rate);
+
 fn write_decimal(f: &mut std::fmt::Formatter<'_>, value: i128, places: u32) -> std::fmt::Result {
     let unit = 10u128.pow(places);
     let sign = if value < 0 { "-" } else { "" };

@@ -128,10 +128,11 @@ impl Chart {
 
     /// Adds an indicator that sees the bars from now on, and returns the names of its results.
     fn add_indicator(&self, py: Python<'_>, name: &str) -> PyResult<Vec<String>> {
-        self.read(py, |chart, _| {
-            let index = chart.add_indicator(name).map_err(to_py)?;
-            Ok(chart.indicators[index].names().to_vec())
-        })
+        let mut kernel = self.kernel.bind(py).borrow_mut();
+        let added = kernel.core.add_indicator(self.market, self.index, name);
+        let index = added.map_err(to_py)?;
+        let chart = kernel.core.chart(self.market, self.index);
+        Ok(chart.indicators[index].names().to_vec())
     }
 
     /// The results of all indicators by name; None before one has seen enough bars.

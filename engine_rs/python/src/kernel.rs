@@ -36,6 +36,8 @@ use crate::tables;
 const ROWS_ATTACHED: u64 = 256;
 /// Rows processed without the interpreter before signals are looked at.
 const ROWS_DETACHED: u64 = 4_000_000;
+/// Steps after which the journal is asked whether something of it is due on the disk.
+const TURNS_A_TICK: u64 = 256;
 /// Recorded rows after which they are handed to the sink.
 const RECORDS_HELD: usize = 50_000;
 
@@ -180,7 +182,7 @@ impl Kernel {
     ) -> PyResult<()> {
         let handlers = Handlers::new(handlers)?;
         let trades = trade_objects(slf)?;
-        loop {
+        for turn in 1_u64.. {
             let step = advance(slf)?;
             match step {
                 Step::NeedData(stream) => feed(slf, stream, &sources[stream])?,
@@ -190,6 +192,9 @@ impl Kernel {
             }
             if slf.borrow().core.record_count() >= RECORDS_HELD {
                 sink.call1((take_tables(slf)?,))?;
+            }
+            if step == Step::Pause || turn % TURNS_A_TICK == 0 {
+                slf.borrow_mut().core.tick_journal().map_err(to_py)?;
             }
         }
         call(slf, handlers.stop.as_ref(), "on_stop", ())?;

@@ -13,6 +13,7 @@ mod flow;
 mod flow_replay;
 mod importing;
 mod instrument;
+mod journal;
 mod kernel;
 mod l3;
 mod models;
@@ -49,6 +50,9 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     risk::register(m)?;
     testnet::register(m)?;
     m.add_class::<kernel::Kernel>()?;
+    m.add("JournalError", m.py().get_type::<errors::JournalError>())?;
+    m.add_class::<journal::JournalReader>()?;
+    m.add_function(wrap_pyfunction!(journal::journal_kinds, m)?)?;
     m.add_class::<book::Book>()?;
     m.add_class::<records::Order>()?;
     m.add_class::<records::Fill>()?;

@@ -26,6 +26,8 @@ pub use crossing::Crossing;
 pub use frame::{BUCKETS, Detail, Level, Row};
 pub use heatmap::HeatmapKind;
 
+use serde::{Deserialize, Serialize};
+
 use crate::book::{Book, Doubt};
 use crate::decimal::Step;
 use crate::error::{Error, Result};
@@ -46,7 +48,7 @@ const SAMPLES_BEHIND_MAX: usize = 32;
 pub const SECONDS_KEPT: usize = 300;
 
 /// A group's definition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Its name, such as `BTC`.
     pub name: String,

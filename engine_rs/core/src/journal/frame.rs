@@ -177,14 +177,25 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), Fault> {
     if said != is {
         return Err(Fault::checksum("record", said, is));
     }
-    let record = Record {
+    Ok((unpack(frame), len))
+}
+
+/// As [`decode`], of bytes of which it has succeeded before; `None` at their end.
+#[inline]
+pub(super) fn decode_verified(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
+    let len = PREFIX_LEN + u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    bytes.get(..len).map(|frame| (unpack(frame), len))
+}
+
+#[inline]
+fn unpack(frame: &[u8]) -> Record<'_> {
+    Record {
         seq: u64_at(frame, 8),
         ts_ns: u64_at(frame, 16).cast_signed(),
         step: u64_at(frame, 24),
         kind: frame[32],
         payload: &frame[FRAME_LEN..],
-    };
-    Ok((record, len))
+    }
 }
 
 /// The `seq` of the record at the beginning of `bytes`, whole or not.

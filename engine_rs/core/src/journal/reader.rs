@@ -27,7 +27,7 @@ impl Segment {
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let mut rest = self.bytes.get(HEADER_LEN..).unwrap_or_default();
         std::iter::from_fn(move || {
-            let (record, len) = frame::decode(rest).ok()?;
+            let (record, len) = frame::decode_verified(rest)?;
             rest = &rest[len..];
             Some(record)
         })
@@ -41,8 +41,7 @@ impl Segment {
 }
 
 /// The segments of a journal, one after the other.
-pub struct Reader<'s> {
-    store: &'s dyn Store,
+pub(super) struct Reader {
     /// File names with their segment's number, in order.
     names: Vec<(u64, String)>,
     at: usize,
@@ -50,9 +49,9 @@ pub struct Reader<'s> {
     previous: Hash,
 }
 
-impl<'s> Reader<'s> {
+impl Reader {
     /// A reader at the beginning.
-    pub fn new(store: &'s dyn Store) -> Result<Self> {
+    pub fn new(store: &dyn Store) -> Result<Self> {
         let mut names: Vec<(u64, String)> = store
             .list()?
             .into_iter()
@@ -62,7 +61,6 @@ impl<'s> Reader<'s> {
         names.sort_by_key(|(number, name)| (*number, is_packed(name)));
         names.dedup_by_key(|(number, _)| *number);
         Ok(Self {
-            store,
             names,
             at: 0,
             next_seq: 1,
@@ -72,7 +70,7 @@ impl<'s> Reader<'s> {
 
     /// The next segment; `None` behind the last. Anything that is not as it was written is an
     /// [`Error::Damaged`], but for the end of a last segment that was never closed.
-    pub fn next_segment(&mut self) -> Result<Option<Segment>> {
+    pub fn next_segment(&mut self, store: &dyn Store) -> Result<Option<Segment>> {
         let Some((number, name)) = self.names.get(self.at) else {
             return Ok(None);
         };
@@ -80,13 +78,13 @@ impl<'s> Reader<'s> {
         let wanted = self.at as u64 + 1;
         if *number != wanted {
             let fault = Fault::new(format!("segment {wanted} before it"), "no such file");
-            return Err(fault.at(&self.store.describe(name), 0));
+            return Err(fault.at(&store.describe(name), 0));
         }
-        let bytes = self.store.read(name)?;
-        let mut segment = self.verify(name, bytes, is_last)?;
+        let bytes = store.read(name)?;
+        let mut segment = self.verify(store, name, bytes, is_last)?;
         if is_packed(name) && !segment.is_sealed {
             let fault = Fault::new("a seal at the end of a compressed segment", "none");
-            return Err(fault.at(&self.store.describe(name), segment.bytes.len()));
+            return Err(fault.at(&store.describe(name), segment.bytes.len()));
         }
         self.at += 1;
         self.next_seq = segment.next_seq;
@@ -95,9 +93,15 @@ impl<'s> Reader<'s> {
         Ok(Some(segment))
     }
 
-    fn verify(&self, name: &str, mut bytes: Vec<u8>, is_last: bool) -> Result<Segment> {
+    fn verify(
+        &self,
+        store: &dyn Store,
+        name: &str,
+        mut bytes: Vec<u8>,
+        is_last: bool,
+    ) -> Result<Segment> {
         let number = self.at as u64 + 1;
-        let described = self.store.describe(name);
+        let described = store.describe(name);
         let mut segment = Segment {
             number,
             name: name.to_owned(),

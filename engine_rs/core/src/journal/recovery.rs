@@ -48,7 +48,7 @@ pub fn recover(
     };
     let (mut unpacked, mut headless) = (Vec::new(), None);
     let mut reader = Reader::new(store)?;
-    while let Some(segment) = reader.next_segment()? {
+    while let Some(segment) = reader.next_segment(store)? {
         visit(&segment)?;
         found.next_seq = segment.next_seq;
         found.cut = segment.torn.clone().map(|(bytes, reason)| Cut {

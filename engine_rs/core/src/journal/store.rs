@@ -10,7 +10,7 @@ const PACKED: &str = ".journal.zst";
 pub(super) const UNFINISHED: &str = ".tmp";
 
 /// Files of a journal. One of them is open for appending at a time.
-pub trait Store: Send {
+pub trait Store: Send + Sync {
     /// Names of all files, in any order.
     fn list(&self) -> Result<Vec<String>>;
     /// All bytes of a file, decompressed where its name says that it is compressed.

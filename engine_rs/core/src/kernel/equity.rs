@@ -1,7 +1,7 @@
 //! What the account is worth as the strategy knows it, its samples, and the end of a run.
 
 use super::records::EquityRow;
-use super::{Kernel, Market, Phase, look};
+use super::{Entry, Kernel, Market, Phase};
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::money::Money;
@@ -60,7 +60,7 @@ impl Kernel {
                 insurance: position.insurance,
                 equity: equity[self.ledger.currency(usize::from(index))],
             };
-            self.hash.equity(&row);
+            self.log.write(self.seq, ts_ns, &Entry::Equity(row));
             self.records.equity.push(row);
         }
     }
@@ -78,17 +78,13 @@ impl Kernel {
             self.ledger.agree(&self.venue)?;
         }
         self.sample_equity(self.now_ns);
-        let until_ns = self.now_ns + 1;
-        look(
-            &mut self.markouts,
-            &self.markets,
-            until_ns,
-            &mut self.records,
-        );
+        self.look(self.now_ns + 1);
+        let before = self.records.fills.len();
         self.markouts.finish(&mut self.records.fills);
+        self.write_markouts(before);
         let open: Vec<Order> = std::mem::take(&mut self.orders).into_values().collect();
         for order in &open {
-            self.hash.order(self.now_ns, order);
+            self.write(&Entry::Order(*order));
         }
         self.records.orders.extend(open);
         Ok(())

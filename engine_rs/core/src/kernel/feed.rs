@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::event::{Event, EventKind};
 
@@ -23,7 +25,7 @@ impl Batch for Vec<Event> {
 }
 
 /// What a stream carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamKind {
     /// Deltas and snapshots.
     Depth,

@@ -8,13 +8,15 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Fill;
 
 /// Times after a fill at which the mid is noted, on our clock, ascending.
 pub const HORIZONS_NS: [i64; 4] = [100_000_000, 1_000_000_000, 10_000_000_000, 60_000_000_000];
 
 /// A fill with the mids around it, each as best bid plus best ask in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FillRow {
     /// The fill.
     pub fill: Fill,

@@ -25,9 +25,11 @@
 //! it is answered no earlier than the arrival. Where no message comes, a request is handled one
 //! second of our clock after its own time. Paper trading can do exactly this.
 
+mod entry;
 mod equity;
 mod feed;
 mod funds;
+mod log;
 mod market;
 mod markouts;
 mod orders;
@@ -38,11 +40,16 @@ mod settle;
 mod state;
 mod venue;
 
+pub use entry::{
+    Asked, CancelledAll, Cause, Ended, EngineCommand, Entry, Handler, Heard, KillAsked, RiskTold,
+    Submitted, SubmittedList, Subscription, TimerSet, TrustChanged, UNCOUNTED,
+};
 pub use feed::{Batch, Stream, StreamKind};
+pub use log::{ResultHash, Resume};
 pub use market::Market;
 pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
-pub use records::{EquityRow, Fill, Placement, Records, RunHash};
+pub use records::{EquityRow, Fill, Placement, Records};
 pub use risk::{RiskEvent, RiskSettings};
 pub use settle::{Funding, Liquidation, MarkSource};
 pub use state::base_flow_unit;
@@ -58,6 +65,7 @@ use crate::exchange::SelfTrade;
 use crate::exchange::models::{FeeModel, FillModel, LatencyModel, QueueModel};
 use crate::flow::AggressorOrder;
 use crate::instrument::Instrument;
+use crate::journal::{Records as JournalRecords, Writer};
 use crate::ledger::Ledger;
 use crate::margin::Mode;
 use crate::money::{Money, Px, Rate};
@@ -65,6 +73,7 @@ use crate::order::{Order, Report};
 use crate::pivots::Pivot;
 use crate::risk::RiskEngine;
 use feed::{ENDED, PENDING};
+use log::Log;
 use markouts::Markouts;
 use orders::ClientIds;
 use queues::{Timers, next_on_grid};
@@ -206,8 +215,13 @@ pub struct Kernel {
     answers: Vec<Report>,
     records: Records,
     markouts: Markouts,
-    hash: RunHash,
+    log: Log,
+    /// What the strategy is called for.
+    handler: Handler,
+    /// Stream and number of the message of market data received last.
+    heard: Option<(usize, u64)>,
     counts: Counts,
+    fingerprint: String,
     rows_read: u64,
     equity_every_ns: i64,
     begin_ns: Option<i64>,
@@ -268,8 +282,6 @@ impl Kernel {
         let instruments = markets.iter().map(|market| &market.instrument);
         let risk = RiskEngine::new(instruments, settings.risk.limits.clone())?;
         let desk = RiskDesk::new(&settings.risk, &markets, &ledger)?;
-        let mut hash = RunHash::default();
-        hash.settings(&settings.fingerprint);
         Ok(Self {
             markets,
             cobs: Vec::new(),
@@ -292,7 +304,10 @@ impl Kernel {
             answers: Vec::new(),
             records: Records::default(),
             markouts: Markouts::default(),
-            hash,
+            log: Log::new(),
+            handler: Handler::Outside,
+            heard: None,
+            fingerprint: settings.fingerprint,
             counts: Counts::default(),
             rows_read: 0,
             equity_every_ns: settings.equity_every_ns,
@@ -363,6 +378,41 @@ impl Kernel {
         self.seq
     }
 
+    /// Writes everything that happens to a journal; before the first [`Self::next`]. `origin` says,
+    /// as JSON, where run and data are from.
+    pub fn keep_journal(&mut self, journal: Writer, origin: &str) {
+        self.log.keep(journal);
+        self.write(&Entry::Origin(origin.into()));
+    }
+
+    /// Holds everything that happens against the records of a journal that is there already, and
+    /// writes what happens behind them; before the first [`Self::next`]. So a run that was
+    /// interrupted goes on: it happens again, and must be the same.
+    pub fn resume_journal(&mut self, records: JournalRecords, then: Resume, origin: &str) {
+        self.log.hold_against(records, then);
+        self.write(&Entry::Origin(origin.into()));
+    }
+
+    /// Brings to the disk what of the journal is due; see [`crate::journal::Durability`].
+    pub fn tick_journal(&mut self) -> Result<()> {
+        self.log.tick()
+    }
+
+    /// Ends the journal; `error` is what ended the run before the end of its data.
+    pub fn finish_journal(&mut self, error: Option<&str>) -> Result<()> {
+        let ended = Ended {
+            result_sha256: self.log.result().hex().into(),
+            error: error.map(Into::into),
+        };
+        self.log.finish(self.seq, self.now_ns, &ended)
+    }
+
+    /// Writes an entry, now.
+    #[inline]
+    fn write(&mut self, entry: &Entry<'_>) {
+        self.log.write(self.seq, self.now_ns, entry);
+    }
+
     /// How much happened so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -385,7 +435,7 @@ impl Kernel {
 
     /// The run's hash so far.
     pub fn result_sha256(&self) -> String {
-        self.hash.hex()
+        self.log.result().hex()
     }
 
     /// A timer first due at `at_ns` (now, if that is past), then every `every_ns` if given.
@@ -393,14 +443,23 @@ impl Kernel {
         if let Some(every) = every_ns.filter(|every| *every <= 0) {
             return Err(Error::invalid("every", "a positive time", every));
         }
-        Ok(self
-            .timers
-            .add(at_ns.max(self.now_ns), every_ns, TimerUse::User))
+        let at_ns = at_ns.max(self.now_ns);
+        let id = self.timers.add(at_ns, every_ns, TimerUse::User);
+        self.write(&Entry::SetTimer(TimerSet {
+            id,
+            at_ns,
+            every_ns,
+        }));
+        Ok(id)
     }
 
     /// Stops a timer; whether there was one.
     pub fn cancel_timer(&mut self, id: u64) -> bool {
-        self.timers.cancel(id)
+        let is_there = self.timers.cancel(id);
+        if is_there {
+            self.write(&Entry::CancelTimer(id));
+        }
+        is_there
     }
 
     /// Runs until something happens, at most about `budget_rows` rows.
@@ -411,13 +470,18 @@ impl Kernel {
                 && let Some(step) = self.steps.pop_front()
             {
                 self.seq += 1;
+                self.handler = Handler::of(&step);
                 return Ok(step);
             }
             if !self.trades_due.is_empty() {
                 self.pass_trades();
                 continue;
             }
+            if self.log.has_failed() {
+                self.log.check()?;
+            }
             if self.phase == Phase::Ended {
+                self.handler = Handler::Stop;
                 return Ok(Step::End);
             }
             if self.rows_read >= stop_at {
@@ -428,6 +492,8 @@ impl Kernel {
                     return Ok(Step::NeedData(stream));
                 }
                 self.phase = Phase::WarmingUp;
+                let settings = std::mem::take(&mut self.fingerprint);
+                self.write(&Entry::Settings(settings.into()));
             }
             let (time, due) = self.due();
             match due {
@@ -517,6 +583,9 @@ impl Kernel {
         if self.causal_responses {
             self.reach_exchange(index, time)?;
         }
+        if self.markouts.is_due_before(time) && self.streams[index].kind == StreamKind::Depth {
+            self.look(time);
+        }
         let stream = &self.streams[index];
         let rows = stream.local_rows();
         self.rows_read += rows.len() as u64;
@@ -528,15 +597,12 @@ impl Kernel {
             market.latency.on_feed(rows[0].venue_time_ns(), time);
         }
         self.event_ns = rows[0].ts_event_ns;
+        self.heard = Some((index, rows[0].seq));
         self.counts.messages += 1;
         self.counts.events += rows.len() as u64;
         match stream.kind {
             StreamKind::Depth => {
                 self.counts.level_updates += rows.len() as u64;
-                if self.markouts.is_due_before(time) {
-                    look(&mut self.markouts, &self.markets, time, &mut self.records);
-                }
-                let market = &mut self.markets[stream.instrument];
                 let outcome = market.apply_depth(&mut self.cobs, rows, time);
                 self.tell_book(index, outcome);
             }
@@ -577,17 +643,22 @@ impl Kernel {
             Some((_, TimerUse::Cob(index))) => self.show_cob(index),
             Some((_, TimerUse::Sweep(index))) => self.end_sweep(index),
             Some((_, TimerUse::Risk)) => self.watch_risk(),
-            Some((id, TimerUse::User)) => self.steps.push_back(Step::Timer(id)),
+            Some((id, TimerUse::User)) => {
+                self.write(&Entry::Timer(id));
+                self.steps.push_back(Step::Timer(id));
+            }
             None => {}
         }
     }
-}
 
-/// Notes the mids that are due before a time for the fills that wait for them.
-#[cold]
-fn look(markouts: &mut Markouts, markets: &[Market], ts_ns: i64, records: &mut Records) {
-    let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
-    markouts.look(ts_ns, mid, &mut records.fills);
+    /// Notes the mids that are due before a time for the fills that wait for them.
+    #[cold]
+    fn look(&mut self, ts_ns: i64) {
+        let (markets, before) = (&self.markets, self.records.fills.len());
+        let mid = |index: u16| markets[usize::from(index)].mid_px_x2();
+        self.markouts.look(ts_ns, mid, &mut self.records.fills);
+        self.write_markouts(before);
+    }
 }
 
 #[cfg(test)]

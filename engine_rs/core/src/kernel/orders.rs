@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::entry::index_of;
 use super::settle::Notice;
-use super::{Fill, Kernel, Phase, Placement, Step};
+use super::{
+    Asked, CancelledAll, EngineCommand, Entry, Fill, Kernel, Phase, Placement, Step, Submitted,
+    SubmittedList,
+};
 use crate::error::{Error, Result};
 use crate::exchange::models::Delay;
 use crate::order::{
@@ -33,6 +37,13 @@ impl Kernel {
         refusal: Option<RejectCode>,
     ) -> u64 {
         let id = self.orders_created + 1;
+        self.write(&Entry::Submit(Submitted {
+            cause: self.cause(),
+            order: id,
+            request,
+            client_id: client_id.map(Into::into),
+            refusal,
+        }));
         let refusal = self.name_order(id, client_id).or(refusal);
         let refusal = refusal.or_else(|| self.refuse(&request, 0));
         self.place(request, refusal, None)
@@ -46,6 +57,12 @@ impl Kernel {
         refusal: Option<RejectCode>,
     ) -> u64 {
         let list = self.orders_created + 1;
+        self.write(&Entry::SubmitList(SubmittedList {
+            cause: self.cause(),
+            list,
+            requests: requests.into(),
+            refusal,
+        }));
         let of = u8::try_from(requests.len()).unwrap_or(u8::MAX);
         let refusals: Vec<Option<RejectCode>> = requests
             .iter()
@@ -66,7 +83,7 @@ impl Kernel {
     }
 
     /// Files an order and sends it, or tells that it is refused.
-    pub(super) fn place(
+    fn place(
         &mut self,
         request: NewOrder,
         refusal: Option<RejectCode>,
@@ -75,8 +92,6 @@ impl Kernel {
         self.orders_created += 1;
         self.counts.orders += 1;
         let id = self.orders_created;
-        let command = Command::New(request);
-        self.hash.command(self.now_ns, id, &command);
         let order = Order {
             arrival_mid_px_x2: self.markets[usize::from(request.instrument)].mid_px_x2(),
             ..Order::new(id, request, self.now_ns)
@@ -93,9 +108,19 @@ impl Kernel {
             self.risk.on_submit(id, &request, self.now_ns);
             let market = usize::from(request.instrument);
             let delay = delay.unwrap_or_else(|| self.order_entry(market));
-            self.send(market, id, command, delay);
+            self.send(market, id, Command::New(request), delay);
         }
         id
+    }
+
+    /// Gives an order that the strategy did not ask for.
+    pub(super) fn place_by_engine(&mut self, request: NewOrder) -> u64 {
+        self.write_by_engine(
+            request.instrument,
+            self.orders_created + 1,
+            Command::New(request),
+        );
+        self.place(request, None, None)
     }
 
     /// Why an order is refused before it is sent, if it is; `ahead` orders are sent with it.
@@ -111,7 +136,6 @@ impl Kernel {
     /// Files the name of an order to come; the refusal where it was used before.
     fn name_order(&mut self, id: u64, client_id: Option<&str>) -> Option<RejectCode> {
         let name = client_id?;
-        self.hash.client_id(id, name);
         if self.client_ids.by_name.contains_key(name) {
             return Some(RejectCode::ClientIdUsed);
         }
@@ -136,6 +160,7 @@ impl Kernel {
             return false;
         };
         let market = usize::from(order.request.instrument);
+        self.write_ask(id, None);
         self.request(market, id, Command::Cancel);
         true
     }
@@ -143,12 +168,50 @@ impl Kernel {
     /// Asks to cancel everything that lives at the exchange of an instrument when the request
     /// arrives there; returns how many orders live as far as we know.
     pub fn cancel_all(&mut self, market: usize) -> usize {
-        let here = |order: &&Order| usize::from(order.request.instrument) == market;
-        let count = self.orders.values().filter(here).count();
+        let count = self.count_live(market);
         if count > 0 {
+            self.write(&Entry::CancelAll(CancelledAll {
+                cause: self.cause(),
+                instrument: index_of(market),
+            }));
             self.request(market, 0, Command::CancelAll);
         }
         count
+    }
+
+    /// As [`Self::cancel_all`], by the engine itself.
+    pub(super) fn cancel_all_of(&mut self, market: usize) {
+        if self.count_live(market) > 0 {
+            self.command_by_engine(market, 0, Command::CancelAll);
+        }
+    }
+
+    /// Sends a command that the strategy did not ask for.
+    pub(super) fn command_by_engine(&mut self, market: usize, order: u64, command: Command) {
+        self.write_by_engine(index_of(market), order, command);
+        self.request(market, order, command);
+    }
+
+    fn write_by_engine(&mut self, instrument: u16, order: u64, command: Command) {
+        self.write(&Entry::Engine(EngineCommand {
+            instrument,
+            order,
+            command,
+        }));
+    }
+
+    fn write_ask(&mut self, order: u64, change: Option<Change>) {
+        self.write(&Entry::Ask(Asked {
+            cause: self.cause(),
+            order,
+            change,
+        }));
+    }
+
+    /// Orders of an instrument that live as far as we know.
+    fn count_live(&self, market: usize) -> usize {
+        let here = |order: &&Order| usize::from(order.request.instrument) == market;
+        self.orders.values().filter(here).count()
     }
 
     /// Asks to change prices or total quantity of an order; `false` where it is not live as far as
@@ -171,9 +234,8 @@ impl Kernel {
         let is_covered = self.is_covered(&wanted, Some(id));
         let view = self.risk_view();
         let refusal = ended.or_else(|| self.risk.check_modify(id, &wanted, is_covered, &view));
+        self.write_ask(id, Some(change));
         if let Some(code) = refusal {
-            let command = Command::Modify(change);
-            self.hash.command(self.now_ns, id, &command);
             let refused = Order {
                 reject: Some(code),
                 ..order
@@ -197,7 +259,6 @@ impl Kernel {
     }
 
     fn request(&mut self, market: usize, id: u64, command: Command) {
-        self.hash.command(self.now_ns, id, &command);
         let delay = self.order_entry(market);
         self.send(market, id, command, delay);
     }
@@ -207,6 +268,10 @@ impl Kernel {
     }
 
     fn send(&mut self, market: usize, id: u64, command: Command, delay: Delay) {
+        // What the journal does not hold must not happen.
+        if self.log.has_failed() {
+            return;
+        }
         let now_ns = self.now_ns;
         let market = &mut self.markets[market];
         match delay {
@@ -257,13 +322,15 @@ impl Kernel {
         let fill = match report.answer {
             Answer::Filled { .. } => Some(self.book_fill(&order, report)?),
             Answer::Accepted { px_ticks, qty_lots } => {
-                self.records.placements.push(Placement {
+                let placement = Placement {
                     order: order.id,
                     instrument: order.request.instrument,
                     ts_event_ns: report.ts_exchange_ns,
                     px_ticks,
                     qty_lots,
-                });
+                };
+                self.write(&Entry::Placement(placement));
+                self.records.placements.push(placement);
                 None
             }
             _ => None,
@@ -278,7 +345,7 @@ impl Kernel {
 
     /// Files a fill and tells the strategy.
     pub(super) fn tell_fill(&mut self, fill: Fill) {
-        self.hash.fill(&fill);
+        self.write(&Entry::Fill(fill));
         self.counts.fills += 1;
         let mid = self.markets[usize::from(fill.instrument)].mid_px_x2();
         self.markouts.push(fill, mid);
@@ -332,7 +399,7 @@ impl Kernel {
         } else {
             self.orders.insert(order.id, order);
         }
-        self.hash.order(time, &order);
+        self.log.write(self.seq, time, &Entry::Order(order));
         self.steps.push_back(Step::Order(order));
     }
 }

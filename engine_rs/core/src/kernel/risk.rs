@@ -4,14 +4,16 @@
 //! cancelled and still live a second later, because an overloaded exchange refused the request, are
 //! cancelled again; a position that was to be closed is, until it is gone.
 
+use serde::{Deserialize, Serialize};
+
 use super::equity::unrealized;
 use super::queues::{TimerUse, next_on_grid};
-use super::{Kernel, Market, Phase, Step};
+use super::{Entry, Kernel, KillAsked, Market, Phase, RiskTold, Step};
 use crate::error::{Error, Result};
 use crate::event::Side;
 use crate::ledger::Ledger;
 use crate::money::Money;
-use crate::order::NewOrder;
+use crate::order::{Command, NewOrder};
 use crate::portfolio::Wallet;
 use crate::risk::{Action, Breach, Cause, Kill, Limits, Rate, View};
 
@@ -42,7 +44,7 @@ impl RiskSettings {
 }
 
 /// Trading ended, or a position is being closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RiskEvent {
     /// Why; every cause but a stop-loss ends trading.
     pub cause: Cause,
@@ -191,6 +193,13 @@ impl Kernel {
         if self.phase != Phase::Running {
             return false;
         }
+        let asked = KillAsked {
+            cause: self.cause(),
+            by: cause,
+            reason: reason.into(),
+            flatten,
+        };
+        self.write(&Entry::Kill(asked));
         let now_ns = self.now_ns;
         let first = self
             .risk
@@ -279,7 +288,8 @@ impl Kernel {
             cause: breach.cause,
             breach: Some(breach),
         };
-        self.hash.risk(self.now_ns, &event, &breach.to_string());
+        let reason = breach.to_string().into();
+        self.write(&Entry::Risk(RiskTold { event, reason }));
         self.steps.push_back(Step::Risk(event));
         if let Some(instrument) = breach.instrument {
             self.clear_orders(usize::from(instrument));
@@ -288,7 +298,9 @@ impl Kernel {
 
     fn tell_killed(&mut self, event: RiskEvent) {
         let reason = self.risk.kill().map_or("", |kill| kill.reason.as_str());
-        self.hash.risk(self.now_ns, &event, reason);
+        let reason = reason.into();
+        let told = Entry::Risk(RiskTold { event, reason });
+        self.log.write(self.seq, self.now_ns, &told);
         self.steps.push_back(Step::Risk(event));
         for market in 0..self.markets.len() {
             self.clear_orders(market);
@@ -297,7 +309,7 @@ impl Kernel {
 
     /// Cancels every order of an instrument.
     fn clear_orders(&mut self, market: usize) {
-        self.cancel_all(market);
+        self.cancel_all_of(market);
         let clearing = &mut self.desk.clearings[market];
         clearing.cancel_through = self.orders_created;
         clearing.cancelled_ns = self.now_ns;
@@ -323,7 +335,7 @@ impl Kernel {
                 clearing.cancel_through = 0;
             }
             for id in left {
-                self.cancel(id);
+                self.command_by_engine(market, id, Command::Cancel);
             }
         }
     }
@@ -345,7 +357,7 @@ impl Kernel {
             ..NewOrder::market(instrument, side, lots)
         };
         if self.risk.rules(index).check(&order).is_ok() {
-            let id = self.place(order, None, None);
+            let id = self.place_by_engine(order);
             self.desk.clearings[index].closer = Some(id);
         }
     }

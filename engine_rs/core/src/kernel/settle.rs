@@ -11,8 +11,10 @@
 
 use std::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
+
 use super::funds::AtVenue;
-use super::{Kernel, Phase, Step, Stream, StreamKind};
+use super::{Entry, Kernel, Phase, Step, Stream, StreamKind};
 use crate::error::{Error, Result};
 use crate::event::{Event, PX_NONE, Side};
 use crate::ledger::Charge;
@@ -48,7 +50,7 @@ impl MarkSource {
 }
 
 /// Funding of a position, as the strategy learns of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Funding {
     /// Index of the instrument in the run.
     pub instrument: u16,
@@ -67,7 +69,7 @@ pub struct Funding {
 }
 
 /// A position that the venue closed, as the strategy learns of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Liquidation {
     /// Index of the instrument in the run.
     pub instrument: u16,
@@ -417,7 +419,7 @@ impl Kernel {
         };
         let index = usize::from(funding.instrument);
         self.ledger.apply_charge(index, &charge)?;
-        self.hash.funding(&funding);
+        self.write(&Entry::Funding(funding));
         self.records.fundings.push(funding);
         self.counts.fundings += 1;
         self.steps.push_back(Step::Funding(funding));
@@ -482,7 +484,7 @@ impl Kernel {
             insurance: liquidation.insurance,
         };
         self.ledger.apply_charge(index, &charge)?;
-        self.hash.liquidation(&liquidation);
+        self.write(&Entry::Liquidation(liquidation));
         self.counts.liquidations += 1;
         self.steps.push_back(Step::Liquidation(liquidation));
         self.watch_risk();

@@ -5,9 +5,12 @@
 //! of one complete bar: the bar, then the pivots that it confirms; charts, indicators and pivots
 //! are up to date when the bar is shown.
 
+use std::borrow::Cow;
+
+use super::entry::{Entry, Subscription, TrustChanged, index_of};
 use super::market::{Market, MarketFlow, ShownChart};
 use super::queues::{TimerUse, next_on_grid};
-use super::{Kernel, Step};
+use super::{Kernel, Phase, Step};
 use crate::bars::Bar;
 use crate::book::{Book, Outcome};
 use crate::chart::Chart;
@@ -118,18 +121,20 @@ impl Kernel {
             }
             Some(every) => return Err(Error::invalid("every", "a positive time", every)),
         }
+        self.write_subscription(Subscription::Book(index_of(market), every_ns));
         Ok(())
     }
 
     /// Shows each trade to the strategy.
     pub fn subscribe_trades(&mut self, market: usize) {
         self.markets[market].shows.trades = true;
+        self.write_subscription(Subscription::Trades(index_of(market)));
     }
 
     /// Adds a consolidated book, which takes samples from now on, and returns its index.
     pub fn add_cob(&mut self, group: Group) -> Result<usize> {
         let instruments: Vec<_> = self.markets.iter().map(|m| &m.instrument).collect();
-        let mut cob = Cob::new(group, &instruments)?;
+        let mut cob = Cob::new(group.clone(), &instruments)?;
         let index = self.cobs.len();
         let places: Vec<usize> = cob.members().iter().map(|member| member.market).collect();
         for (member, place) in places.into_iter().enumerate() {
@@ -144,6 +149,7 @@ impl Kernel {
             cob,
             every_message: false,
         });
+        self.write_subscription(Subscription::Cob(Cow::Owned(group)));
         Ok(index)
     }
 
@@ -158,6 +164,7 @@ impl Kernel {
             }
             Some(every) => return Err(Error::invalid("every", "a positive time", every)),
         }
+        self.write_subscription(Subscription::CobShown(index_of(cob), every_ns));
         Ok(())
     }
 
@@ -206,12 +213,24 @@ impl Kernel {
             shows_bars: false,
             shows_pivots: false,
         });
-        Ok(charts.len() - 1)
+        let index = charts.len() - 1;
+        self.write_subscription(Subscription::Chart(index_of(market), interval_ns));
+        Ok(index)
+    }
+
+    /// Adds an indicator to a chart by its name; see [`Chart::add_indicator`].
+    pub fn add_indicator(&mut self, market: usize, chart: usize, name: &str) -> Result<usize> {
+        let shown = &mut self.markets[market].charts[chart];
+        let index = shown.chart.add_indicator(name)?;
+        let (market, chart) = (index_of(market), index_of(chart));
+        self.write_subscription(Subscription::Indicator(market, chart, name.into()));
+        Ok(index)
     }
 
     /// Shows the bars of a chart.
     pub fn subscribe_bars(&mut self, market: usize, chart: usize) {
         self.markets[market].charts[chart].shows_bars = true;
+        self.write_subscription(Subscription::Bars(index_of(market), index_of(chart)));
     }
 
     /// Finds pivots in the bars of a chart from now on and shows them.
@@ -225,18 +244,21 @@ impl Kernel {
         let shown = &mut self.markets[market].charts[chart];
         shown.chart.find_pivots(k, levels)?;
         shown.shows_pivots = true;
+        let (left, levels) = (saturated(k), saturated(levels));
+        let chart = index_of(chart);
+        self.write_subscription(Subscription::Pivots(index_of(market), chart, left, levels));
         Ok(())
     }
 
     /// Sums up the order flow of a market from now on, with a volume profile in buckets of this
     /// size: in lots, or in units of the base asset as [`base_flow_unit`] says. Its index.
-    pub fn add_flow(&mut self, market: usize, bucket: DecimalStep, in_base: bool) -> Result<usize> {
-        let flows = &mut self.markets[market].flows;
+    pub fn add_flow(&mut self, index: usize, bucket: DecimalStep, in_base: bool) -> Result<usize> {
+        let flows = &mut self.markets[index].flows;
         let is_same = |known: &MarketFlow| known.bucket == bucket && known.in_base == in_base;
-        if let Some(index) = flows.iter().position(is_same) {
-            return Ok(index);
+        if let Some(known) = flows.iter().position(is_same) {
+            return Ok(known);
         }
-        let market = &mut self.markets[market];
+        let market = &mut self.markets[index];
         let mut flow = Flow::new(market.instrument.tick, bucket)?;
         flow.advance(self.now_ns);
         market.flows.push(MarketFlow {
@@ -244,7 +266,9 @@ impl Kernel {
             bucket,
             in_base,
         });
-        Ok(market.flows.len() - 1)
+        let added = market.flows.len() - 1;
+        self.write_subscription(Subscription::Flow(index_of(index), bucket, in_base));
+        Ok(added)
     }
 
     /// The order flow of a market up to now.
@@ -261,6 +285,7 @@ impl Kernel {
         if levels == 0 {
             return Err(Error::invalid("levels", "at least 1", levels));
         }
+        self.write_subscription(Subscription::Sweeps(index_of(market), levels));
         if let Some((_, least)) = &mut self.markets[market].orders {
             *least = levels.min(*least);
             return Ok(());
@@ -275,6 +300,7 @@ impl Kernel {
     /// Keeps the raw ticks of a market from now on.
     pub fn keep_ticks(&mut self, market: usize) {
         self.markets[market].ticks.get_or_insert_default();
+        self.write_subscription(Subscription::Ticks(index_of(market)));
     }
 
     /// The raw ticks of a market of the last 30 minutes, the older slice first.
@@ -301,6 +327,9 @@ impl Kernel {
     #[inline]
     pub(super) fn tell_book(&mut self, stream: usize, outcome: Outcome) {
         let index = self.streams[stream].instrument;
+        if matches!(outcome, Outcome::Suspected | Outcome::Recovered) {
+            self.write_trust(index);
+        }
         let market = &mut self.markets[index];
         match outcome {
             Outcome::Stale | Outcome::Unready => return,
@@ -325,6 +354,17 @@ impl Kernel {
         }
         if !market.cobs.is_empty() {
             self.tell_cobs(index);
+        }
+    }
+
+    /// Files whether a book is trusted, once the strategy is there.
+    #[cold]
+    fn write_trust(&mut self, market: usize) {
+        if self.phase == Phase::Running {
+            self.write(&Entry::Trust(TrustChanged {
+                instrument: index_of(market),
+                doubt: self.markets[market].book.doubt(),
+            }));
         }
     }
 
@@ -478,4 +518,8 @@ fn in_base(row: &Event, instrument: &Instrument) -> Event {
         },
         ..*row
     }
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,8 @@
 //! Why a request was refused, or an order ended early: the codes that users see.
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Declares the codes once: number, name for users, meaning.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal;)+) => {
@@ -13,6 +16,11 @@ macro_rules! codes {
         impl RejectCode {
             /// All codes with their meanings, in order of their numbers.
             pub const ALL: &[(Self, &str)] = &[$((Self::$variant, concat!($($doc),+)),)+];
+
+            /// The code with this number.
+            pub fn from_number(number: u8) -> Option<Self> {
+                Self::ALL.iter().map(|(code, _)| *code).find(|code| *code as u8 == number)
+            }
 
             /// The code that users see.
             pub fn name(self) -> &'static str {
@@ -113,4 +121,23 @@ codes! {
     RiskPriceMissing = 116, "RISK_PRICE_MISSING";
     /// The free balance or margin does not cover the order.
     RiskFunds = 117, "RISK_FUNDS";
+}
+
+/// By number, which stays where a code is added; for people by name, which cannot be read back.
+impl Serialize for RejectCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.name())
+        } else {
+            serializer.serialize_u8(*self as u8)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RejectCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u8::deserialize(deserializer)?;
+        Self::from_number(number)
+            .ok_or_else(|| D::Error::custom(format!("expected a reject code, found {number}")))
+    }
 }

@@ -6,11 +6,13 @@ mod status;
 pub use codes::RejectCode;
 pub use status::Status;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Side;
 use crate::money::Money;
 
 /// Limit or market; with a [`Trigger`] it is what the order becomes when triggered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum OrderKind {
     /// At a price or better.
@@ -20,7 +22,7 @@ pub enum OrderKind {
 }
 
 /// How long an order lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum TimeInForce {
     /// Good till cancelled.
@@ -53,7 +55,7 @@ impl TimeInForce {
 }
 
 /// The price that a trigger watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum TriggerBy {
     /// The price of the venue's last trade.
@@ -65,7 +67,7 @@ pub enum TriggerBy {
 }
 
 /// How far a trailing stop follows behind the best price since it was placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trail {
     /// A distance in ticks.
     Ticks(i64),
@@ -74,7 +76,7 @@ pub enum Trail {
 }
 
 /// When a conditional order becomes active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TriggerKind {
     /// The price runs against the position: buys at or above, sales at or below.
     Stop,
@@ -86,7 +88,7 @@ pub enum TriggerKind {
 }
 
 /// The condition of a conditional order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Trigger {
     /// In which direction it waits.
     pub kind: TriggerKind,
@@ -97,7 +99,7 @@ pub struct Trigger {
 }
 
 /// What an order is to the others of its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Role {
     /// One cancels the other: when one is triggered, filled in part or ends, all others are cancelled.
@@ -109,7 +111,7 @@ pub enum Role {
 }
 
 /// Membership of an order in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// The id of the list's first order.
     pub list: u64,
@@ -120,7 +122,7 @@ pub struct Link {
 }
 
 /// What a strategy asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOrder {
     /// Index of the instrument in the run.
     pub instrument: u16,
@@ -197,7 +199,7 @@ impl NewOrder {
 }
 
 /// An order as the strategy knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// 1, 2, 3 … in order of submission within the run.
     pub id: u64,
@@ -292,7 +294,7 @@ impl Order {
 }
 
 /// What a modification changes; what is `None` stays as it is at the exchange.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// New limit price in ticks.
     pub px_ticks: Option<i64>,
@@ -305,7 +307,7 @@ pub struct Change {
 }
 
 /// A request on its way to the exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// A new order.
     New(NewOrder),
@@ -318,7 +320,7 @@ pub enum Command {
 }
 
 /// What the exchange has to say about an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The order rests, at this price and total quantity.
     Accepted {
@@ -362,7 +364,7 @@ pub enum Answer {
 }
 
 /// An answer with its order and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The order concerned.
     pub order: u64,

@@ -1,5 +1,7 @@
 //! The life of an order: its states, and which may follow which.
 
+use serde::{Deserialize, Serialize};
+
 use super::Answer;
 
 /// Where an order is in its life, as far as its owner has been told.
@@ -14,7 +16,7 @@ use super::Answer;
 ///
 /// A dash is illegal: [`Status::after`] answers `None`. The refusal of a cancel or a modification
 /// is legal while an order lives and changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Status {
     /// On its way to the exchange.

@@ -1,5 +1,7 @@
 //! What is held against limits as time goes by, and what follows from passing one.
 
+use serde::{Deserialize, Serialize};
+
 use super::limits::{Rate, Share, mul_div};
 use super::{Held, RiskEngine, View};
 use crate::money::{MONEY_PLACES, Money};
@@ -7,7 +9,7 @@ use crate::money::{MONEY_PLACES, Money};
 const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Why trading ended, or a position was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The strategy asked for it.
     Strategy,
@@ -48,7 +50,7 @@ impl Cause {
 }
 
 /// A limit that was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breach {
     /// Which one.
     pub cause: Cause,

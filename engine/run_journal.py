@@ -1,0 +1,86 @@
+"""The journal of a run: begun with it, ended with it, and gone on with after an interruption."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from engine.config import RunConfig, build
+from engine.journal import FOLDER, Journal
+from engine.run_feeds import BacktestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from engine.backtest import Backtest
+
+__all__ = ["interrupted_run", "journaled"]
+
+
+def interrupted_run(run_dir: Path) -> RunConfig:
+    """The configuration of a run that did not come to its end, as its folder has it.
+
+    Raises BacktestError where there is none, or it has ended.
+    """
+    import yaml
+
+    if (run_dir / "summary.json").is_file():
+        raise BacktestError(f"resume: {run_dir} has ended, there is nothing to go on with")
+    path = run_dir / "config.yaml"
+    if not path.is_file() or not (run_dir / FOLDER).is_dir():
+        raise BacktestError(
+            f"resume: expected the folder of a run with config.yaml and {FOLDER}/,"
+            f" found neither or one of them in {run_dir}"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BacktestError(f"resume: {path}: {error}") from error
+    config = build(RunConfig, content)
+    config.run.dir = str(run_dir)
+    return config
+
+
+@contextmanager
+def journaled(
+    backtest: Backtest, run_dir: Path, sync: str, origin: Mapping[str, Any], *, resume: bool
+) -> Iterator[None]:
+    """Keeps the journal of what happens in its `with` block, which ends with it, however it does.
+
+    With `resume` the journal in the folder is gone on with, which the data must still be the one
+    of; else one that is there goes first.
+    """
+    path = run_dir / FOLDER
+    if resume:
+        _resume(backtest, path, sync, origin)
+    else:
+        if path.is_dir():
+            shutil.rmtree(path)
+        backtest.keep_journal(path, sync, origin)
+    try:
+        yield
+    except BaseException as error:
+        # What ended the run is what is told, also where this cannot be written any more.
+        with suppress(OSError, RuntimeError):
+            backtest.kernel.finish_journal(str(error) or type(error).__name__)
+        raise
+    backtest.kernel.finish_journal()
+
+
+def _resume(backtest: Backtest, path: Path, sync: str, origin: Mapping[str, Any]) -> None:
+    begun = Journal(path).origin
+    if begun is not None and begun["data_sha256"] != origin["data_sha256"]:
+        raise BacktestError(
+            f"resume: the data has changed since the run began: expected data_sha256"
+            f" {begun['data_sha256']}, found {origin['data_sha256']}"
+        )
+    cut = backtest.resume_journal(path, sync, origin)
+    if cut is not None:
+        name, offset, count, reason = cut
+        print(
+            f"cobalt: {name}: cut {count} bytes at byte {offset}, the end of a write: {reason}",
+            file=sys.stderr,
+        )

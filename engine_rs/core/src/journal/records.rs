@@ -1,0 +1,72 @@
+//! A journal's records one by one, from the first on.
+
+use super::frame::{self, HEADER_LEN, Record, SEAL};
+use super::reader::{Reader, Segment};
+use super::store::Store;
+use crate::error::Result;
+
+/// Reads a journal without changing it. A segment is in memory at a time.
+pub struct Records {
+    store: Box<dyn Store>,
+    reader: Reader,
+    segment: Option<Segment>,
+    /// Where the next record begins in the segment.
+    at: usize,
+    torn: Option<(String, usize, String)>,
+}
+
+impl Records {
+    /// The records of a journal.
+    pub fn new(store: Box<dyn Store>) -> Result<Self> {
+        let reader = Reader::new(&*store)?;
+        Ok(Self {
+            store,
+            reader,
+            segment: None,
+            at: 0,
+            torn: None,
+        })
+    }
+
+    /// The next record; `None` behind the last whole one. Damage is an error, as in
+    /// [`super::recover`].
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a record is lent until the next call"
+    )]
+    pub fn next(&mut self) -> Result<Option<Record<'_>>> {
+        loop {
+            if let Some(len) = self.length_of_next() {
+                let begin = self.at;
+                self.at += len;
+                let rest = self.segment.as_ref().map(|found| &found.bytes[begin..]);
+                return Ok(rest
+                    .and_then(frame::decode_verified)
+                    .map(|(record, _)| record));
+            }
+            let Some(segment) = self.reader.next_segment(&*self.store)? else {
+                self.segment = None;
+                return Ok(None);
+            };
+            if let Some((bytes, reason)) = &segment.torn {
+                let name = self.store.describe(&segment.name);
+                self.torn = Some((name, *bytes, reason.clone()));
+            }
+            self.at = HEADER_LEN;
+            self.segment = Some(segment);
+        }
+    }
+
+    /// File, number of bytes and what is wrong with them, where the end of what was read is the
+    /// beginning of a record that was cut short.
+    pub fn torn(&self) -> Option<&(String, usize, String)> {
+        self.torn.as_ref()
+    }
+
+    /// Bytes of the next record in the segment, if there is one and it is not the seal.
+    fn length_of_next(&self) -> Option<usize> {
+        let rest = self.segment.as_ref()?.bytes.get(self.at..)?;
+        let (record, len) = frame::decode_verified(rest)?;
+        (record.kind != SEAL).then_some(len)
+    }
+}

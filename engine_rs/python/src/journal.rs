@@ -1,0 +1,171 @@
+//! Journals as Python writes and reads them.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use cobalt_core::journal::{Cut, Durability, Folder, Options, Records, Writer, recover};
+use cobalt_core::kernel::{Entry, ResultHash, Resume, UNCOUNTED};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::to_py;
+use crate::kernel::Kernel;
+
+/// Nanoseconds since the first call, never falling.
+fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed().as_nanos();
+    u64::try_from(elapsed).unwrap_or(u64::MAX)
+}
+
+/// 0 stands for every record, None for the end.
+fn options(sync_every_ns: Option<u64>) -> Options {
+    Options {
+        durability: match sync_every_ns {
+            None => Durability::End,
+            Some(0) => Durability::Record,
+            Some(every) => Durability::Interval(every),
+        },
+        clock,
+        ..Options::default()
+    }
+}
+
+/// File, byte, number of bytes and what was wrong with them.
+type CutText = (String, usize, usize, String);
+
+#[pymethods]
+impl Kernel {
+    /// Begins a journal in a folder that holds none.
+    #[pyo3(signature = (path, sync_every_ns, origin))]
+    fn keep_journal(
+        &mut self,
+        path: &str,
+        sync_every_ns: Option<u64>,
+        origin: &str,
+    ) -> PyResult<()> {
+        let folder = Folder::create(path).map_err(to_py)?;
+        let writer = Writer::create(Box::new(folder), options(sync_every_ns)).map_err(to_py)?;
+        self.core.keep_journal(writer, origin);
+        Ok(())
+    }
+
+    /// Goes on with the journal in a folder, which what happens is held against as far as it goes;
+    /// what was cut from its end.
+    #[pyo3(signature = (path, sync_every_ns, origin))]
+    fn resume_journal(
+        &mut self,
+        path: &str,
+        sync_every_ns: Option<u64>,
+        origin: &str,
+    ) -> PyResult<Option<CutText>> {
+        let mut store = Folder::open(path).map_err(to_py)?;
+        let recovered = recover(&mut store, |_| Ok(())).map_err(to_py)?;
+        let cut = recovered.cut.clone().map(text);
+        let records = Folder::open(path)
+            .and_then(|folder| Records::new(Box::new(folder)))
+            .map_err(to_py)?;
+        let then = Resume {
+            store: Box::new(store),
+            recovered,
+            options: options(sync_every_ns),
+        };
+        self.core.resume_journal(records, then, origin);
+        Ok(cut)
+    }
+
+    /// Ends the journal; `error` is what ended the run before the end of its data.
+    #[pyo3(signature = (error=None))]
+    fn finish_journal(&mut self, error: Option<&str>) -> PyResult<()> {
+        self.core.finish_journal(error).map_err(to_py)
+    }
+}
+
+fn text(cut: Cut) -> CutText {
+    (cut.name, cut.offset, cut.bytes, cut.reason)
+}
+
+/// Records as columns: seq, time, step, kind, and content as JSON.
+type Columns = (Vec<u64>, Vec<i64>, Vec<u64>, Vec<&'static str>, Vec<String>);
+
+/// Reads the records of a journal from the first on, without changing it.
+#[pyclass(module = "engine._core")]
+pub struct JournalReader {
+    records: Records,
+    result: ResultHash,
+}
+
+#[pymethods]
+impl JournalReader {
+    #[new]
+    fn new(path: &str) -> PyResult<Self> {
+        let folder = Folder::open(path).map_err(to_py)?;
+        let records = Records::new(Box::new(folder)).map_err(to_py)?;
+        Ok(Self {
+            records,
+            result: ResultHash::default(),
+        })
+    }
+
+    /// Up to `most` further records of these kinds (None: of all), as columns; None at the end.
+    #[pyo3(signature = (most, kinds=None))]
+    fn read(&mut self, most: usize, kinds: Option<Vec<String>>) -> PyResult<Option<Columns>> {
+        let wanted = kinds.map(|names| numbers(&names)).transpose()?;
+        let mut columns = Columns::default();
+        while columns.0.len() < most {
+            let Some(record) = self.records.next().map_err(to_py)? else {
+                break;
+            };
+            self.result.add(record.kind, record.ts_ns, record.payload);
+            if wanted
+                .as_ref()
+                .is_some_and(|kinds| !kinds.contains(&record.kind))
+            {
+                continue;
+            }
+            let entry = Entry::decode(record.kind, record.payload).map_err(to_py)?;
+            columns.0.push(record.seq);
+            columns.1.push(record.ts_ns);
+            columns.2.push(record.step);
+            columns.3.push(Entry::name_of(record.kind));
+            columns.4.push(entry.to_json());
+        }
+        Ok((!columns.0.is_empty()).then_some(columns))
+    }
+
+    /// The hash of the result, as far as it was read.
+    #[getter]
+    fn result_sha256(&self) -> String {
+        self.result.hex()
+    }
+
+    /// File, number of bytes and what is wrong with them, where what was read ends with the
+    /// beginning of a record.
+    #[getter]
+    fn torn(&self) -> Option<(String, usize, String)> {
+        self.records.torn().cloned()
+    }
+}
+
+/// Number, name and meaning of every kind of record, and whether it counts in a run's result.
+#[pyfunction]
+pub fn journal_kinds() -> Vec<(u8, &'static str, &'static str, bool)> {
+    let kinds = Entry::KINDS.iter();
+    kinds
+        .map(|&(number, name, meaning)| (number, name, meaning.trim(), number < UNCOUNTED))
+        .collect()
+}
+
+fn numbers(names: &[String]) -> PyResult<Vec<u8>> {
+    names
+        .iter()
+        .map(|wanted| {
+            let found = Entry::KINDS.iter().find(|(_, name, _)| name == wanted);
+            found.map(|(number, ..)| *number).ok_or_else(|| {
+                let known: Vec<&str> = Entry::KINDS.iter().map(|(_, name, _)| *name).collect();
+                let known = known.join(", ");
+                PyValueError::new_err(format!("kind: expected one of {known}; found {wanted:?}"))
+            })
+        })
+        .collect()
+}
