@@ -454,22 +454,24 @@ class CobMember:
     reason: str | None
     ts_recv_ns: int
 
-@final
 class JournalError(RuntimeError):
     """A journal cannot be read or gone on with; the message says where and why."""
 
+@final
 class JournalReader:
     """The records of a journal; `engine.journal.Journal` is its public face."""
 
     torn: tuple[str, int, str] | None
     result_sha256: str
     def __new__(cls, path: str) -> JournalReader: ...
+    def catch_up(self) -> None: ...
     def read(
         self, most: int, kinds: list[str] | None = None
     ) -> tuple[list[int], list[int], list[int], list[str], list[str]] | None: ...
 
 def journal_kinds() -> list[tuple[int, str, str, bool]]: ...
 
+@final
 class Kernel:
     """The event loop; `engine.backtest.Backtest` is its public face."""
 

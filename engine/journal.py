@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from engine import _core
 from engine._core import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import polars as pl
 
@@ -33,7 +34,10 @@ class Kind:
     counts: bool
 
 
-KINDS = {name: Kind(number, name, meaning, counts) for number, name, meaning, counts in _core.journal_kinds()}
+KINDS = {
+    name: Kind(number, name, meaning, counts)
+    for number, name, meaning, counts in _core.journal_kinds()
+}
 """All kinds of records by name."""
 
 
@@ -89,13 +93,24 @@ class Journal:
                 f"journal: expected segments such as 000001.journal, found none in {self.path}"
             )
 
-    def records(self, kinds: Sequence[str] | None = None) -> Iterator[Record]:
-        """All records in order, or those of these kinds (names as in `KINDS`)."""
-        for seqs, times, steps, names, contents in self._chunks(self._reader(), kinds):
-            for seq, ts_ns, step, kind, text in zip(
-                seqs, times, steps, names, contents, strict=True
-            ):
-                yield Record(seq, ts_ns, step, kind, json.loads(text))
+    def records(
+        self, kinds: Sequence[str] | None = None, *, follow: Callable[[], bool] | None = None
+    ) -> Iterator[Record]:
+        """All records in order, or those of these kinds (names as in `KINDS`).
+
+        With `follow` it goes on where more is written: at each end `follow` is called, and its
+        answer is whether to look again.
+        """
+        reader = self._reader()
+        while True:
+            for chunk in self._chunks(reader, kinds):
+                for seq, ts_ns, step, kind, text in zip(*chunk, strict=True):
+                    yield Record(seq, ts_ns, step, kind, json.loads(text))
+            if follow is None or not follow():
+                return
+            # Where a segment was compressed in between, its file has another name the next time.
+            with suppress(FileNotFoundError):
+                reader.catch_up()
 
     def frame(self, kind: str | None = None) -> pl.DataFrame:
         """Records as a frame.
@@ -107,11 +122,17 @@ class Journal:
         """
         import polars as pl
 
-        columns: tuple[list[Any], ...] = ([], [], [], [], [])
+        seqs: list[int] = []
+        times: list[int] = []
+        steps: list[int] = []
+        names: list[str] = []
+        contents: list[str] = []
         for chunk in self._chunks(self._reader(), None if kind is None else [kind]):
-            for column, part in zip(columns, chunk, strict=True):
-                column.extend(part)
-        seqs, times, steps, names, contents = columns
+            seqs += chunk[0]
+            times += chunk[1]
+            steps += chunk[2]
+            names += chunk[3]
+            contents += chunk[4]
         frame = pl.DataFrame(
             {"seq": seqs, "ts_ns": times, "step": steps},
             schema={"seq": pl.UInt64, "ts_ns": pl.Int64, "step": pl.UInt64},
@@ -121,7 +142,11 @@ class Journal:
                 pl.Series("kind", names, pl.String), pl.Series("content", contents, pl.String)
             )
         rows = [_flat(json.loads(text)) for text in contents]
-        return frame.hstack(pl.DataFrame(rows, infer_schema_length=None)) if rows else frame
+        if not rows:
+            return frame
+        # The time of a sample is that of its record.
+        fields = pl.DataFrame(rows, infer_schema_length=None).drop("ts_ns", strict=False)
+        return frame.hstack(fields)
 
     @cached_property
     def settings(self) -> dict[str, Any]:

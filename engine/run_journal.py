@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -60,14 +61,26 @@ def journaled(
         if path.is_dir():
             shutil.rmtree(path)
         backtest.keep_journal(path, sync, origin)
+    goes_on = f"; cobalt backtest resume={run_dir} goes on"
     try:
         yield
+    except KeyboardInterrupt as error:
+        signum = error.args[0] if error.args else signal.SIGINT
+        _end(backtest, f"stopped by {signal.Signals(signum).name}")
+        raise KeyboardInterrupt(signum, goes_on) from None
+    except OSError as error:
+        _end(backtest, str(error))
+        raise BacktestError(f"{error}{goes_on} when that is mended") from error
     except BaseException as error:
-        # What ended the run is what is told, also where this cannot be written any more.
-        with suppress(OSError, RuntimeError):
-            backtest.kernel.finish_journal(str(error) or type(error).__name__)
+        _end(backtest, str(error) or type(error).__name__)
         raise
     backtest.kernel.finish_journal()
+
+
+def _end(backtest: Backtest, error: str) -> None:
+    # What ended the run is what is told, also where this cannot be written any more.
+    with suppress(OSError, RuntimeError):
+        backtest.kernel.finish_journal(error)
 
 
 def _resume(backtest: Backtest, path: Path, sync: str, origin: Mapping[str, Any]) -> None:

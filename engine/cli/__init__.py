@@ -7,6 +7,7 @@ to stderr then. Exit codes: 0 done, 1 the check or the run failed, 2 the command
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(arguments)
-    except KeyboardInterrupt:
-        print("cobalt: stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        # What was under way may have said which signal it was, and how to go on.
+        signum, hint = error.args if len(error.args) == 2 else (signal.SIGINT, "")
+        print(f"cobalt: stopped{hint}", file=sys.stderr)
+        return 128 + int(signum)
     except BrokenPipeError:
         # The reader of our output is gone; nothing may be written to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from engine.cli.compose import RUN_GROUPS, Override, compose, parse_override
 from engine.config import ConfigError, RunConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 __all__ = ["chosen_instrument", "configured", "run"]
@@ -62,13 +63,27 @@ def _show(config: RunConfig, *, as_json: bool, resume: bool) -> int:
     from engine.backtest import run_backtest
     from engine.cli import tables
 
-    with _progress(config) as advance:
+    with _stoppable(), _progress(config) as advance:
         result = run_backtest(config, progress=advance, resume=resume)
     if as_json:
         print(json.dumps(result.summary, allow_nan=False))
     else:
         tables.show_run(result.summary, result.run_dir)
     return 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Lets SIGTERM end a run as Ctrl-C does: its journal is closed."""
+
+    def stop(signum: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signum, "")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def configured(overrides: Sequence[Override]) -> RunConfig:

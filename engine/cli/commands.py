@@ -175,6 +175,23 @@ class HeatmapKeys:
 
 
 @dataclass
+class JournalKeys:
+    """Keys of `cobalt journal`, behind what to do."""
+
+    run: str = _key("", "folder of the run")
+    kind: list[str] = field(
+        default_factory=list, metadata={"help": "of these kinds only: fill, or [order,fill]"}
+    )
+    order: int | None = _key(None, "about this order only")
+    instrument: str | None = _key(None, "about this instrument only")
+    start: str | None = _key(None, "from this time of our clock: ISO-8601 (UTC) or ns")
+    end: str | None = _key(None, "before this time")
+    n: int = _key(20, "records that tail shows")
+    path: str = _key("", "file that export writes: NAME.parquet, NAME.csv or NAME.jsonl")
+    output: str = _key("text", "text or json (one object a line)")
+
+
+@dataclass
 class ReportKeys:
     """Keys of `cobalt report`, behind the folders of the runs."""
 
@@ -423,6 +440,14 @@ def _report(arguments: Sequence[str]) -> int:
     return report.run(keys, as_json=_is_json(keys.output))
 
 
+def _journal(arguments: Sequence[str]) -> int:
+    from engine.cli import journal
+
+    action = arguments[0] if arguments and "=" not in arguments[0] else ""
+    keys = parse_arguments(JournalKeys, arguments[1:] if action else arguments)
+    return journal.run(action, keys, as_json=_is_json(keys.output))
+
+
 def _backtest(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without Hydra.
     from engine.cli import backtest
@@ -489,8 +514,21 @@ COMMANDS = {
             "cobalt backtest instrument=[BTCUSDT-PERP.BINANCE,BTCUSDT.BINANCE] seed=11",
             "cobalt backtest -m strategy=market_maker,imbalance_taker"
             " latency.order_entry_ns=1000000,10000000",
+            "cobalt backtest resume=runs/20240809T000000000000-MarketMaker",
         ),
         _backtest,
+    ),
+    "journal": Command(
+        "what a run's journal holds: list, filter, tail, follow, verify or export",
+        JournalKeys,
+        (
+            "cobalt journal list run=runs/20240809T000000000000-MarketMaker",
+            "cobalt journal filter run=runs/a kind=[fill,order] order=12",
+            "cobalt journal follow run=runs/a",
+            "cobalt journal verify run=runs/a",
+            "cobalt journal export run=runs/a kind=fill path=fills.csv",
+        ),
+        _journal,
     ),
     "queues": Command(
         "hold the queue models against the truth, on data with single orders",

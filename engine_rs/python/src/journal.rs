@@ -133,6 +133,11 @@ impl JournalReader {
         Ok((!columns.0.is_empty()).then_some(columns))
     }
 
+    /// Looks whether more was written since the end was reached.
+    fn catch_up(&mut self) -> PyResult<()> {
+        self.records.catch_up().map_err(to_py)
+    }
+
     /// The hash of the result, as far as it was read.
     #[getter]
     fn result_sha256(&self) -> String {

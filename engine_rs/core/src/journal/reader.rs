@@ -41,6 +41,7 @@ impl Segment {
 }
 
 /// The segments of a journal, one after the other.
+#[derive(Clone)]
 pub(super) struct Reader {
     /// File names with their segment's number, in order.
     names: Vec<(u64, String)>,
@@ -52,20 +53,18 @@ pub(super) struct Reader {
 impl Reader {
     /// A reader at the beginning.
     pub fn new(store: &dyn Store) -> Result<Self> {
-        let mut names: Vec<(u64, String)> = store
-            .list()?
-            .into_iter()
-            .filter_map(|name| number_of(&name).map(|number| (number, name)))
-            .collect();
-        // Where the process ended between compressing a segment and removing it, both are whole.
-        names.sort_by_key(|(number, name)| (*number, is_packed(name)));
-        names.dedup_by_key(|(number, _)| *number);
         Ok(Self {
-            names,
+            names: names(store)?,
             at: 0,
             next_seq: 1,
             previous: [0; 32],
         })
+    }
+
+    /// Looks anew which segments there are.
+    pub fn refresh(&mut self, store: &dyn Store) -> Result<()> {
+        self.names = names(store)?;
+        Ok(())
     }
 
     /// The next segment; `None` behind the last. Anything that is not as it was written is an
@@ -168,6 +167,19 @@ impl Reader {
         segment.bytes = bytes;
         Ok(segment)
     }
+}
+
+/// The files of the segments with their numbers, in order.
+fn names(store: &dyn Store) -> Result<Vec<(u64, String)>> {
+    let mut names: Vec<(u64, String)> = store
+        .list()?
+        .into_iter()
+        .filter_map(|name| number_of(&name).map(|number| (number, name)))
+        .collect();
+    // Where the process ended between compressing a segment and removing it, both are whole.
+    names.sort_by_key(|(number, name)| (*number, is_packed(name)));
+    names.dedup_by_key(|(number, _)| *number);
+    Ok(names)
 }
 
 /// Kind and length of the record at a place, if it is whole and the one expected.

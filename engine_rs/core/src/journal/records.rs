@@ -9,6 +9,8 @@ use crate::error::Result;
 pub struct Records {
     store: Box<dyn Store>,
     reader: Reader,
+    /// The reader as it was before the segment.
+    before: Reader,
     segment: Option<Segment>,
     /// Where the next record begins in the segment.
     at: usize,
@@ -21,6 +23,7 @@ impl Records {
         let reader = Reader::new(&*store)?;
         Ok(Self {
             store,
+            before: reader.clone(),
             reader,
             segment: None,
             at: 0,
@@ -44,17 +47,35 @@ impl Records {
                     .and_then(frame::decode_verified)
                     .map(|(record, _)| record));
             }
+            let before = self.reader.clone();
             let Some(segment) = self.reader.next_segment(&*self.store)? else {
-                self.segment = None;
                 return Ok(None);
             };
-            if let Some((bytes, reason)) = &segment.torn {
-                let name = self.store.describe(&segment.name);
-                self.torn = Some((name, *bytes, reason.clone()));
-            }
-            self.at = HEADER_LEN;
-            self.segment = Some(segment);
+            (self.before, self.at) = (before, HEADER_LEN);
+            self.take(segment);
         }
+    }
+
+    /// Looks whether more was written since the end was reached.
+    pub fn catch_up(&mut self) -> Result<()> {
+        self.reader.refresh(&*self.store)?;
+        if self.segment.as_ref().is_some_and(|found| !found.is_sealed) {
+            let mut reader = self.before.clone();
+            reader.refresh(&*self.store)?;
+            if let Some(segment) = reader.next_segment(&*self.store)? {
+                self.reader = reader;
+                self.take(segment);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, segment: Segment) {
+        self.torn = segment.torn.clone().map(|(bytes, reason)| {
+            let name = self.store.describe(&segment.name);
+            (name, bytes, reason)
+        });
+        self.segment = Some(segment);
     }
 
     /// File, number of bytes and what is wrong with them, where the end of what was read is the

@@ -322,6 +322,31 @@ fn a_folder_holds_compressed_segments_and_one_that_is_written() {
 }
 
 #[test]
+fn a_reader_at_the_end_catches_up_with_the_writer() {
+    let memory = Memory::new();
+    let mut journal = writer(&memory, SMALL);
+    let mut records = Records::new(Box::new(memory.clone())).unwrap();
+    let mut found = Vec::new();
+    for n in 1..=60 {
+        append(&mut journal, n).unwrap();
+        if n % 7 == 0 {
+            journal.flush().unwrap();
+            records.catch_up().unwrap();
+            while let Some(record) = records.next().unwrap() {
+                found.push(record.seq);
+            }
+            assert_eq!(found.len() as u64, n);
+        }
+    }
+    journal.finish().unwrap();
+    records.catch_up().unwrap();
+    while let Some(record) = records.next().unwrap() {
+        found.push(record.seq);
+    }
+    assert_eq!(found, (1..=60).collect::<Vec<u64>>());
+}
+
+#[test]
 fn an_interval_brings_to_the_disk_what_is_older() {
     static NOW: AtomicU64 = AtomicU64::new(0);
     let memory = Memory::new();

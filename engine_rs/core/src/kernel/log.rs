@@ -214,7 +214,11 @@ impl Log {
     pub fn tick(&mut self) -> Result<()> {
         self.check()?;
         match &mut self.journal {
-            Journal::Written(writer) if !self.has_failed => writer.tick(),
+            Journal::Written(writer) if !self.has_failed => {
+                let outcome = writer.tick();
+                self.has_failed = outcome.is_err();
+                outcome
+            }
             _ => Ok(()),
         }
     }
