@@ -48,7 +48,16 @@ if TYPE_CHECKING:
 
     Events = npt.NDArray[np.void]
 
-__all__ = ["Backtest", "BacktestError", "RunResult", "load_strategy", "run_backtest"]
+__all__ = [
+    "Backtest",
+    "BacktestError",
+    "RunResult",
+    "configured_backtest",
+    "configured_feeds",
+    "load_strategy",
+    "run_backtest",
+    "run_origin",
+]
 
 # Most perpetuals pay at 00:00, 08:00 and 16:00 UTC.
 FUNDING_NS = 8 * 3_600 * 1_000_000_000
@@ -172,6 +181,31 @@ class Backtest:
         """
         return self.kernel.resume_journal(str(path), _sync_every_ns(sync), json.dumps(origin))
 
+    def replay_journal(self, path: Path, *, only_commands: bool) -> None:
+        """Holds what happens against a journal, which stays as it is: the strategy's commands only,
+        or every record. Call it before `run`, which raises JournalError at the first difference.
+        """
+        self.kernel.replay_journal(str(path), only_commands)
+
+    def fold(
+        self,
+        path: Path | None = None,
+        *,
+        step: int | None = None,
+        record: int | None = None,
+        ts_ns: int | None = None,
+    ) -> bool:
+        """Rebuilds a run from its journal instead of running it: the strategy's part is taken from
+        the records, all else happens again and is held against them.
+
+        `path` is the journal, for the first call. Goes on to the end of the step with a number, of
+        the step that wrote a record, or to a time of our clock, to the end without any; False where
+        the journal ends before. Raises JournalError where the run is not that of the journal.
+        """
+        if path is not None:
+            self.kernel.fold_journal(str(path))
+        return self.kernel.fold(self._sources, step, record, ts_ns)
+
     def run(self, sink: Callable[[dict[str, dict[str, Any]]], None] = lambda _tables: None) -> None:
         """Runs to the end of the data; `sink` is given the recorded tables as they fill up.
 
@@ -220,35 +254,12 @@ def run_backtest(
     from engine.run_journal import journaled
 
     instruments = config.instruments()
-    if not instruments:
-        raise ConfigError("instrument: expected at least one, found none")
     strategy = load_strategy(config)
-    start_ns, end_ns = _range(config)
-    with RunFeeds(config, instruments, start_ns, end_ns, progress) as feeds:
-        try:
-            _check_equity_every(config)
-            backtest = Backtest(
-                instruments,
-                strategy,
-                feeds.streams,
-                latency=config.latency,
-                exchange=config.exchange,
-                fees=config.fees,
-                account=config.account,
-                risk=config.risk,
-                cash=config.run.cash,
-                equity_every=config.run.equity_every,
-                seed=config.seed,
-                begin_ns=start_ns,
-                cob=config.cob,
-                recorder=recorder,
-            )
-        except ValueError as error:
-            # The settings are the user's; the kernel's own words name what is wrong with them.
-            raise ConfigError(str(error)) from error
+    with configured_feeds(config, progress) as feeds:
+        backtest = configured_backtest(config, strategy, feeds, recorder)
         with _run_folder(config) as run_dir:
             began = time.perf_counter()
-            origin = _origin(config, feeds)
+            origin = run_origin(config, feeds)
             sync = config.run.journal_sync
             with (
                 ParquetSink(run_dir) as sink,
@@ -270,6 +281,45 @@ def run_backtest(
 
                 write_report(run)
     return RunResult(run_dir, summary)
+
+
+def configured_feeds(config: RunConfig, progress: Callable[[int], None] | None = None) -> RunFeeds:
+    """The data of a run, to be used in a `with` block. Raises ConfigError or BacktestError."""
+    instruments = config.instruments()
+    if not instruments:
+        raise ConfigError("instrument: expected at least one, found none")
+    start_ns, end_ns = _range(config)
+    return RunFeeds(config, instruments, start_ns, end_ns, progress)
+
+
+def configured_backtest(
+    config: RunConfig,
+    strategy: Strategy[Any],
+    feeds: RunFeeds,
+    recorder: CommandRecorder | None = None,
+) -> Backtest:
+    """A run of a strategy as configured. Raises ConfigError."""
+    try:
+        _check_equity_every(config)
+        return Backtest(
+            config.instruments(),
+            strategy,
+            feeds.streams,
+            latency=config.latency,
+            exchange=config.exchange,
+            fees=config.fees,
+            account=config.account,
+            risk=config.risk,
+            cash=config.run.cash,
+            equity_every=config.run.equity_every,
+            seed=config.seed,
+            begin_ns=_range(config)[0],
+            cob=config.cob,
+            recorder=recorder,
+        )
+    except ValueError as error:
+        # The settings are the user's; the kernel's own words name what is wrong with them.
+        raise ConfigError(str(error)) from error
 
 
 def load_strategy(config: RunConfig) -> Strategy[Any]:
@@ -390,8 +440,8 @@ def _name(config: RunConfig) -> str:
     return config.run.name or config.strategy.target.rpartition(":")[2]
 
 
-def _origin(config: RunConfig, feeds: RunFeeds) -> dict[str, Any]:
-    """Where a run is from, as its journal tells."""
+def run_origin(config: RunConfig, feeds: RunFeeds) -> dict[str, Any]:
+    """Where a run is from, as its journal tells: versions, and the hash of its data."""
     return {
         "name": _name(config),
         "strategy": config.strategy.target,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from engine.units import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engine.journal import Journal, Record
 
-__all__ = ["RecordText", "handler_name"]
+__all__ = ["RecordText", "handler_name", "orders_of"]
 
 _SIDES = {"Bid": "buy", "Ask": "sell"}
 _LONGEST = 120
@@ -25,6 +25,18 @@ def handler_name(name: str) -> str:
     if name == "Outside":
         return "outside of handlers"
     return "on" + "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def orders_of(kind: str, content: Any) -> Iterator[int]:
+    """The orders that a record is about."""
+    if kind == "order":
+        yield content["id"]
+    elif kind == "submit_list":
+        yield from range(content["list"], content["list"] + len(content["requests"]))
+    elif kind == "markout":
+        yield content["fill"]["order"]
+    elif isinstance(content, dict) and "order" in content:
+        yield content["order"]
 
 
 class RecordText:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from engine.backtest import Backtest
 
-__all__ = ["interrupted_run", "journaled"]
+__all__ = ["check_data", "config_of_run", "interrupted_run", "journaled"]
 
 
 def interrupted_run(run_dir: Path) -> RunConfig:
@@ -26,23 +26,38 @@ def interrupted_run(run_dir: Path) -> RunConfig:
 
     Raises BacktestError where there is none, or it has ended.
     """
-    import yaml
-
     if (run_dir / "summary.json").is_file():
         raise BacktestError(f"resume: {run_dir} has ended, there is nothing to go on with")
+    return config_of_run(run_dir, "resume")
+
+
+def config_of_run(run_dir: Path, command: str) -> RunConfig:
+    """The configuration of a run with a journal, as its folder has it; raises BacktestError."""
+    import yaml
+
     path = run_dir / "config.yaml"
     if not path.is_file() or not (run_dir / FOLDER).is_dir():
         raise BacktestError(
-            f"resume: expected the folder of a run with config.yaml and {FOLDER}/,"
+            f"{command}: expected the folder of a run with config.yaml and {FOLDER}/,"
             f" found neither or one of them in {run_dir}"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BacktestError(f"resume: {path}: {error}") from error
+        raise BacktestError(f"{command}: {path}: {error}") from error
     config = build(RunConfig, content)
     config.run.dir = str(run_dir)
     return config
+
+
+def check_data(journal: Journal, origin: Mapping[str, Any], command: str) -> None:
+    """Raises BacktestError where a run's data is not what its journal began with."""
+    begun = journal.origin
+    if begun is not None and begun["data_sha256"] != origin["data_sha256"]:
+        raise BacktestError(
+            f"{command}: the data has changed since the run began: expected data_sha256"
+            f" {begun['data_sha256']}, found {origin['data_sha256']}"
+        )
 
 
 @contextmanager
@@ -84,12 +99,7 @@ def _end(backtest: Backtest, error: str) -> None:
 
 
 def _resume(backtest: Backtest, path: Path, sync: str, origin: Mapping[str, Any]) -> None:
-    begun = Journal(path).origin
-    if begun is not None and begun["data_sha256"] != origin["data_sha256"]:
-        raise BacktestError(
-            f"resume: the data has changed since the run began: expected data_sha256"
-            f" {begun['data_sha256']}, found {origin['data_sha256']}"
-        )
+    check_data(Journal(path), origin, "resume")
     cut = backtest.resume_journal(path, sync, origin)
     if cut is not None:
         name, offset, count, reason = cut

@@ -192,6 +192,17 @@ class JournalKeys:
 
 
 @dataclass
+class ReplayKeys:
+    """Keys of `cobalt replay`."""
+
+    run: str = _key("", "folder of the run")
+    compare: str = _key("commands", "what has to be the same: commands, or all records")
+    at: str | None = _key(None, "rebuild this moment: a time (ISO-8601, UTC, or ns), or a record")
+    step: bool = _key(False, "walk through the run step by step")
+    output: str = _key("text", "text or json, of the comparison")
+
+
+@dataclass
 class ReportKeys:
     """Keys of `cobalt report`, behind the folders of the runs."""
 
@@ -448,6 +459,13 @@ def _journal(arguments: Sequence[str]) -> int:
     return journal.run(action, keys, as_json=_is_json(keys.output))
 
 
+def _replay(arguments: Sequence[str]) -> int:
+    from engine.cli import replay
+
+    keys = parse_arguments(ReplayKeys, arguments)
+    return replay.run(keys, as_json=_is_json(keys.output))
+
+
 def _backtest(arguments: Sequence[str]) -> int:
     # Loaded when it runs: the other commands do without Hydra.
     from engine.cli import backtest
@@ -529,6 +547,17 @@ COMMANDS = {
             "cobalt journal export run=runs/a kind=fill path=fills.csv",
         ),
         _journal,
+    ),
+    "replay": Command(
+        "run a strategy on the journal of its run, or rebuild a moment of it and ask",
+        ReplayKeys,
+        (
+            "cobalt replay run=runs/20240809T000000000000-MarketMaker",
+            "cobalt replay run=runs/a at=2024-08-08T23:58:00",
+            "cobalt replay run=runs/a at=1200",
+            "cobalt replay run=runs/a step=true",
+        ),
+        _replay,
     ),
     "queues": Command(
         "hold the queue models against the truth, on data with single orders",

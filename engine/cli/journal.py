@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config import ConfigError, did_you_mean
 from engine.journal import KINDS, Journal, JournalError, Record
-from engine.journal_text import RecordText
+from engine.journal_text import RecordText, orders_of
 from engine.units import timestamp_ns
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class _Filter:
         if self._end is not None and record.ts_ns >= self._end:
             return False
         content = record.content
-        if self._order is not None and self._order not in _orders(record.kind, content):
+        if self._order is not None and self._order not in orders_of(record.kind, content):
             return False
         return self._instrument is None or self._instrument in _instruments(content)
 
@@ -106,18 +106,6 @@ def _time(text: str | None, name: str) -> int | None:
         return None if text is None else timestamp_ns(text, name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def _orders(kind: str, content: Any) -> Iterator[int]:
-    """The orders that a record is about."""
-    if kind == "order":
-        yield content["id"]
-    elif kind == "submit_list":
-        yield from range(content["list"], content["list"] + len(content["requests"]))
-    elif kind == "markout":
-        yield content["fill"]["order"]
-    elif isinstance(content, dict) and "order" in content:
-        yield content["order"]
 
 
 def _instruments(content: Any) -> Iterator[int]:

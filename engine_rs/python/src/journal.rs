@@ -4,12 +4,12 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use cobalt_core::journal::{Cut, Durability, Folder, Options, Records, Writer, recover};
-use cobalt_core::kernel::{Entry, ResultHash, Resume, UNCOUNTED};
+use cobalt_core::kernel::{Entry, ResultHash, Resume, Side, Step, UNCOUNTED};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::to_py;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, ROWS_DETACHED, feed};
 
 /// Nanoseconds since the first call, never falling.
 fn clock() -> u64 {
@@ -74,11 +74,97 @@ impl Kernel {
         Ok(cut)
     }
 
+    /// Holds what happens against the journal in a folder, which stays as it is: with `only_commands`
+    /// the strategy's commands and nothing else.
+    fn replay_journal(&mut self, path: &str, only_commands: bool) -> PyResult<()> {
+        let folder = Folder::open(path).map_err(to_py)?;
+        let records = Records::new(Box::new(folder)).map_err(to_py)?;
+        self.core.replay_journal(records, only_commands);
+        Ok(())
+    }
+
+    /// Begins to rebuild a run from the journal in a folder, the strategy's part included.
+    fn fold_journal(&mut self, path: &str) -> PyResult<()> {
+        self.replay_journal(path, false)?;
+        self.core.take_settings().map_err(to_py)
+    }
+
+    /// Rebuilds the run up to the end of the step with this number, of the step that wrote this
+    /// record, or up to a time; `sources[i]` is the iterator of stream i. False where the journal
+    /// ends before.
+    #[pyo3(signature = (sources, step=None, record=None, ts_ns=None))]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "extracted from Python by value"
+    )]
+    fn fold(
+        slf: &Bound<'_, Self>,
+        sources: Vec<Bound<'_, PyAny>>,
+        step: Option<u64>,
+        record: Option<u64>,
+        ts_ns: Option<i64>,
+    ) -> PyResult<bool> {
+        let last_ns = ts_ns.unwrap_or(i64::MAX);
+        loop {
+            let has_more = {
+                let core = &mut slf.borrow_mut().core;
+                let has_more = core.fold().map_err(to_py)?;
+                let is_there = step.is_some_and(|step| core.seq() >= step)
+                    || record.is_some_and(|record| core.held_seq() >= record);
+                if is_there || (has_more && core.due_ns() > last_ns) {
+                    return Ok(true);
+                }
+                core.take_records();
+                has_more
+            };
+            if !has_more {
+                return Ok(false);
+            }
+            match fold_next(slf, last_ns)? {
+                Step::NeedData(stream) => feed(slf, stream, &sources[stream])?,
+                Step::Pause => slf.py().check_signals()?,
+                _ => {}
+            }
+        }
+    }
+
+    /// Number of the record that was held last, and the strategy's method that the step is for.
+    #[getter]
+    fn folded(&self) -> (u64, &'static str) {
+        (self.core.held_seq(), self.core.handler())
+    }
+
+    /// Where what happens differs from the journal: number of the record, what it holds and what
+    /// happened, each as (step, time, kind, content as JSON) or None where there is nothing.
+    #[getter]
+    fn divergence(&self) -> Option<(u64, Option<SideText>, Option<SideText>)> {
+        let found = self.core.divergence()?;
+        let text = |side: &Option<Side>| side.as_ref().map(side_text);
+        Some((found.seq, text(&found.expected), text(&found.found)))
+    }
+
     /// Ends the journal; `error` is what ended the run before the end of its data.
     #[pyo3(signature = (error=None))]
     fn finish_journal(&mut self, error: Option<&str>) -> PyResult<()> {
         self.core.finish_journal(error).map_err(to_py)
     }
+}
+
+/// Step, time, kind and content as JSON.
+type SideText = (u64, i64, &'static str, String);
+
+fn side_text(side: &Side) -> SideText {
+    let content = Entry::decode(side.kind, &side.content);
+    let json = content.map_or_else(|error| error.to_string(), |entry| entry.to_json());
+    (side.step, side.ts_ns, Entry::name_of(side.kind), json)
+}
+
+fn fold_next(kernel: &Bound<'_, Kernel>, last_ns: i64) -> PyResult<Step> {
+    let mut borrowed = kernel.borrow_mut();
+    let core = &mut borrowed.core;
+    let step = kernel.py().detach(|| core.next_until(ROWS_DETACHED, last_ns));
+    borrowed.faults.take()?;
+    step.map_err(to_py)
 }
 
 fn text(cut: Cut) -> CutText {

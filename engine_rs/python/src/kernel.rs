@@ -35,7 +35,7 @@ use crate::tables;
 /// Rows processed with the interpreter held, between two handlers that follow closely.
 const ROWS_ATTACHED: u64 = 256;
 /// Rows processed without the interpreter before signals are looked at.
-const ROWS_DETACHED: u64 = 4_000_000;
+pub const ROWS_DETACHED: u64 = 4_000_000;
 /// Steps after which the journal is asked whether something of it is due on the disk.
 const TURNS_A_TICK: u64 = 256;
 /// Recorded rows after which they are handed to the sink.
@@ -71,7 +71,7 @@ pub struct Kernel {
     pub cobs: Vec<Py<Cob>>,
     pub failed: Option<&'static str>,
     /// Errors of models that are written in Python.
-    faults: Faults,
+    pub faults: Faults,
 }
 
 #[pymethods]
@@ -623,7 +623,7 @@ fn advance(kernel: &Bound<'_, Kernel>) -> PyResult<Step> {
 }
 
 /// Feeds a stream its source's next batch, or its end.
-fn feed(kernel: &Bound<'_, Kernel>, stream: usize, source: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn feed(kernel: &Bound<'_, Kernel>, stream: usize, source: &Bound<'_, PyAny>) -> PyResult<()> {
     // Taken as an iterator first: its code may run long, and must not meet a borrowed kernel.
     match source.try_iter()?.next() {
         None => kernel.borrow_mut().core.end_stream(stream).map_err(to_py),

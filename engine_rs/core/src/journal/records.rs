@@ -38,14 +38,26 @@ impl Records {
         reason = "a record is lent until the next call"
     )]
     pub fn next(&mut self) -> Result<Option<Record<'_>>> {
+        let Some(len) = self.find_next()? else {
+            return Ok(None);
+        };
+        self.at += len;
+        Ok(self.record_at(self.at - len))
+    }
+
+    /// The record that [`Self::next`] gives the next time.
+    pub fn peek(&mut self) -> Result<Option<Record<'_>>> {
+        Ok(match self.find_next()? {
+            Some(_) => self.record_at(self.at),
+            None => None,
+        })
+    }
+
+    /// Goes to the next record, in the next segment if need be; its length, if there is one.
+    fn find_next(&mut self) -> Result<Option<usize>> {
         loop {
             if let Some(len) = self.length_of_next() {
-                let begin = self.at;
-                self.at += len;
-                let rest = self.segment.as_ref().map(|found| &found.bytes[begin..]);
-                return Ok(rest
-                    .and_then(frame::decode_verified)
-                    .map(|(record, _)| record));
+                return Ok(Some(len));
             }
             let before = self.reader.clone();
             let Some(segment) = self.reader.next_segment(&*self.store)? else {
@@ -54,6 +66,11 @@ impl Records {
             (self.before, self.at) = (before, HEADER_LEN);
             self.take(segment);
         }
+    }
+
+    fn record_at(&self, at: usize) -> Option<Record<'_>> {
+        let rest = self.segment.as_ref()?.bytes.get(at..)?;
+        frame::decode_verified(rest).map(|(record, _)| record)
     }
 
     /// Looks whether more was written since the end was reached.

@@ -392,6 +392,17 @@ impl Entry<'_> {
         matches!(kind, ORIGIN | RESUMED | ENDED)
     }
 
+    /// Whether a kind is something that the strategy asked for.
+    pub fn is_command(kind: u8) -> bool {
+        (2..=6).contains(&kind)
+    }
+
+    /// Whether a kind is something that the strategy did: a command, or what it wants to be shown.
+    /// All else follows from these and the data.
+    pub fn is_input(kind: u8) -> bool {
+        Self::is_command(kind) || matches!(kind, 129..=131)
+    }
+
     /// The name of a kind; nothing for one that there is not.
     pub fn name_of(kind: u8) -> &'static str {
         let found = Self::KINDS.iter().find(|(number, ..)| *number == kind);

@@ -1,5 +1,7 @@
 //! Where the entries of a run go: into its hash, and into its journal if it has one.
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
 use super::entry::{Ended, Entry, UNCOUNTED};
@@ -49,22 +51,55 @@ pub(super) struct Log {
     journal: Journal,
     has_failed: bool,
     error: Option<Error>,
+    divergence: Option<Divergence>,
 }
 
 /// What becomes of entries besides being hashed.
 enum Journal {
     Absent,
     /// The run happens for the first time.
-    Written(Writer),
+    Written(Box<Writer>),
     /// The run has happened before, up to the end of the records: what happens is held against
-    /// them, and written behind them.
+    /// them.
     Held(Box<Held>),
 }
 
 /// A journal that is there already.
 struct Held {
     records: Records,
-    then: Resume,
+    /// How what happens behind the records is written; `None`: it is not.
+    then: Option<Resume>,
+    /// Whether only the strategy's commands have to be the same.
+    only_commands: bool,
+    /// Number of the last record that was held.
+    seq: u64,
+    /// Whether the records come to the end of the run.
+    has_ended: bool,
+}
+
+/// What was expected, or found, where a run differs from its journal: a record's step, time, kind
+/// and content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Number of the kernel's step.
+    pub step: u64,
+    /// Our clock.
+    pub ts_ns: i64,
+    /// The kind of record.
+    pub kind: u8,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+/// Where a run differs from its journal; a side is `None` where nothing happened any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// Number of the record that was expected, or of the last one.
+    pub seq: u64,
+    /// What the journal holds.
+    pub expected: Option<Side>,
+    /// What happened.
+    pub found: Option<Side>,
 }
 
 /// How a journal is gone on with.
@@ -86,18 +121,82 @@ impl Log {
             journal: Journal::Absent,
             has_failed: false,
             error: None,
+            divergence: None,
         }
     }
 
     /// From here on a journal takes every entry.
     pub fn keep(&mut self, journal: Writer) {
-        self.journal = Journal::Written(journal);
+        self.journal = Journal::Written(Box::new(journal));
     }
 
     /// From here on every entry is held against the records of a journal; it takes those behind
     /// them.
     pub fn hold_against(&mut self, records: Records, then: Resume) {
-        self.journal = Journal::Held(Box::new(Held { records, then }));
+        self.hold_all(records, Some(then), false);
+    }
+
+    /// From here on what happens is held against the records of a journal, which stays as it is:
+    /// every entry, or only the strategy's commands, whatever step they belong to.
+    pub fn replay(&mut self, records: Records, only_commands: bool) {
+        self.hold_all(records, None, only_commands);
+    }
+
+    fn hold_all(&mut self, records: Records, then: Option<Resume>, only_commands: bool) {
+        self.journal = Journal::Held(Box::new(Held {
+            records,
+            then,
+            only_commands,
+            seq: 0,
+            has_ended: false,
+        }));
+    }
+
+    /// Where the run differs from its journal, once it does.
+    pub fn divergence(&self) -> Option<&Divergence> {
+        self.divergence.as_ref()
+    }
+
+    /// Number of the record of a journal that was held last.
+    pub fn held_seq(&self) -> u64 {
+        match &self.journal {
+            Journal::Held(held) => held.seq,
+            Journal::Absent | Journal::Written(_) => 0,
+        }
+    }
+
+    /// Whether there is another record to hold what happens against.
+    pub fn has_more(&mut self) -> Result<bool> {
+        Ok(match &mut self.journal {
+            Journal::Held(held) => held.peek()?.is_some(),
+            Journal::Absent | Journal::Written(_) => false,
+        })
+    }
+
+    /// Kind and content of the next record, if it is something that the strategy did in a step.
+    pub fn next_input(&mut self, step: u64) -> Result<Option<(u8, Vec<u8>)>> {
+        let Journal::Held(held) = &mut self.journal else {
+            return Ok(None);
+        };
+        let record = held.peek()?;
+        let is_next = |record: &Record<'_>| record.step == step && Entry::is_input(record.kind);
+        Ok(record
+            .filter(is_next)
+            .map(|record| (record.kind, record.payload.to_vec())))
+    }
+
+    /// The settings of the run that a journal is of.
+    pub fn settings_held(&mut self) -> Result<Option<String>> {
+        let Journal::Held(held) = &mut self.journal else {
+            return Ok(None);
+        };
+        Ok(match held.peek()? {
+            Some(record) => match Entry::decode(record.kind, record.payload)? {
+                Entry::Settings(text) => Some(text.into_owned()),
+                _ => None,
+            },
+            None => None,
+        })
     }
 
     /// Whether what happens has happened before.
@@ -133,20 +232,27 @@ impl Log {
         let Journal::Held(held) = &mut self.journal else {
             return Ok(());
         };
-        while let Some(record) = held.records.next()? {
-            if Entry::tells_of_the_process(record.kind) {
-                if record.kind == kind {
-                    return Ok(());
-                }
-                continue;
-            }
-            let is_same = (record.kind, record.step, record.ts_ns, record.payload)
-                == (kind, step, ts_ns, &self.content[..]);
-            if is_same {
+        let (any_step, seq) = (held.only_commands, held.seq);
+        if let Some(record) = held.peek()? {
+            if Entry::tells_of_the_process(kind) || (any_step && !Entry::is_command(kind)) {
                 return Ok(());
             }
-            let found = show(kind, step, ts_ns, &self.content);
-            return Err(diverged(&record, found));
+            let expected = (record.kind, record.ts_ns, record.payload);
+            let is_same =
+                expected == (kind, ts_ns, &self.content[..]) && (any_step || record.step == step);
+            if is_same {
+                return held.pass();
+            }
+            let (seq, expected) = (record.seq, Side::of(&record));
+            let found = Side::new(step, ts_ns, kind, &self.content);
+            return Err(self.diverge(seq, Some(expected), Some(found)));
+        }
+        if held.then.is_none() {
+            if held.has_ended && Entry::is_command(kind) {
+                let found = Side::new(step, ts_ns, kind, &self.content);
+                return Err(self.diverge(seq, None, Some(found)));
+            }
+            return Ok(());
         }
         self.go_on(step, ts_ns)?;
         match &mut self.journal {
@@ -155,22 +261,40 @@ impl Log {
         }
     }
 
+    fn diverge(&mut self, seq: u64, expected: Option<Side>, found: Option<Side>) -> Error {
+        let nothing = || "the end of the run".to_owned();
+        let error = Error::Diverged {
+            seq,
+            expected: expected.as_ref().map_or_else(nothing, Side::to_string),
+            found: found.as_ref().map_or_else(nothing, Side::to_string),
+        };
+        self.divergence = Some(Divergence {
+            seq,
+            expected,
+            found,
+        });
+        error
+    }
+
     /// From here on the journal that was held is written.
     fn go_on(&mut self, step: u64, ts_ns: i64) -> Result<()> {
         let Journal::Held(held) = std::mem::replace(&mut self.journal, Journal::Absent) else {
+            return Ok(());
+        };
+        let Some(then) = held.then else {
             return Ok(());
         };
         let Resume {
             store,
             recovered,
             options,
-        } = held.then;
+        } = then;
         let cut = recovered.cut.as_ref().map_or(0, |cut| cut.bytes as u64);
         let mut writer = Writer::resume(store, recovered, options)?;
         let (entry, mut content) = (Entry::Resumed(cut), Vec::new());
         entry.encode(&mut content);
         writer.append(entry.kind(), step, ts_ns, &content)?;
-        self.journal = Journal::Written(writer);
+        self.journal = Journal::Written(Box::new(writer));
         Ok(())
     }
 
@@ -181,15 +305,12 @@ impl Log {
         if self.has_failed || (self.is_held() && ended.error.is_some()) {
             return Ok(());
         }
-        while let Journal::Held(held) = &mut self.journal {
-            match held.records.next()? {
-                None => self.go_on(step, ts_ns)?,
-                Some(record) if Entry::tells_of_the_process(record.kind) => {}
-                Some(record) => {
-                    let found = format!("the end of the run at step {step}, {ts_ns} ns");
-                    return Err(diverged(&record, found));
-                }
+        if let Journal::Held(held) = &mut self.journal {
+            if let Some(record) = held.peek()? {
+                let (seq, expected) = (record.seq, Side::of(&record));
+                return Err(self.diverge(seq, Some(expected), None));
             }
+            self.go_on(step, ts_ns)?;
         }
         self.write(step, ts_ns, &Entry::Ended(ended.clone()));
         self.check()?;
@@ -229,26 +350,52 @@ impl Log {
     }
 }
 
-fn diverged(record: &Record<'_>, found: String) -> Error {
-    let Record {
-        seq,
-        ts_ns,
-        step,
-        kind,
-        payload,
-    } = *record;
-    Error::Diverged {
-        seq,
-        expected: show(kind, step, ts_ns, payload),
-        found,
+impl Held {
+    /// The next record that something is held against.
+    fn peek(&mut self) -> Result<Option<Record<'_>>> {
+        while let Some(record) = self.records.peek()? {
+            let is_passed = Entry::tells_of_the_process(record.kind)
+                || (self.only_commands && !Entry::is_command(record.kind));
+            if !is_passed {
+                break;
+            }
+            if let Entry::Ended(ended) = Entry::decode(record.kind, record.payload)? {
+                self.has_ended = ended.error.is_none();
+            }
+            self.pass()?;
+        }
+        self.records.peek()
+    }
+
+    fn pass(&mut self) -> Result<()> {
+        if let Some(record) = self.records.next()? {
+            self.seq = record.seq;
+        }
+        Ok(())
     }
 }
 
-/// A record in words.
-fn show(kind: u8, step: u64, ts_ns: i64, payload: &[u8]) -> String {
-    let content = match Entry::decode(kind, payload) {
-        Ok(entry) => format!("{entry:?}"),
-        Err(error) => error.to_string(),
-    };
-    format!("{content} at step {step}, {ts_ns} ns")
+impl Side {
+    fn new(step: u64, ts_ns: i64, kind: u8, content: &[u8]) -> Self {
+        Self {
+            step,
+            ts_ns,
+            kind,
+            content: content.to_vec(),
+        }
+    }
+
+    fn of(record: &Record<'_>) -> Self {
+        Self::new(record.step, record.ts_ns, record.kind, record.payload)
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Entry::decode(self.kind, &self.content) {
+            Ok(entry) => write!(f, "{entry:?}")?,
+            Err(error) => write!(f, "{error}")?,
+        }
+        write!(f, " at step {}, {} ns", self.step, self.ts_ns)
+    }
 }

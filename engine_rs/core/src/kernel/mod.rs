@@ -28,6 +28,7 @@
 mod entry;
 mod equity;
 mod feed;
+mod fold;
 mod funds;
 mod log;
 mod market;
@@ -45,7 +46,7 @@ pub use entry::{
     Submitted, SubmittedList, Subscription, TimerSet, TrustChanged, UNCOUNTED,
 };
 pub use feed::{Batch, Stream, StreamKind};
-pub use log::{ResultHash, Resume};
+pub use log::{Divergence, ResultHash, Resume, Side};
 pub use market::Market;
 pub use markouts::{FillRow, HORIZONS_NS};
 pub use queues::TimerUse;
@@ -464,6 +465,12 @@ impl Kernel {
 
     /// Runs until something happens, at most about `budget_rows` rows.
     pub fn next(&mut self, budget_rows: u64) -> Result<Step> {
+        self.next_until(budget_rows, ENDED)
+    }
+
+    /// As [`Self::next`], and nothing happens that is due after `last_ns` of our clock: it pauses
+    /// there.
+    pub fn next_until(&mut self, budget_rows: u64, last_ns: i64) -> Result<Step> {
         let stop_at = self.rows_read.saturating_add(budget_rows);
         loop {
             if self.phase != Phase::WarmingUp
@@ -496,6 +503,9 @@ impl Kernel {
                 self.write(&Entry::Settings(settings.into()));
             }
             let (time, due) = self.due();
+            if time > last_ns {
+                return Ok(Step::Pause);
+            }
             match due {
                 Due::Local(stream) | Due::Exchange(stream) if time == PENDING => {
                     return Ok(Step::NeedData(stream));
@@ -515,6 +525,15 @@ impl Kernel {
                 Due::Timer => self.on_timer(time),
                 Due::Nothing => self.end()?,
             }
+        }
+    }
+
+    /// When something is due next; lower than every time where that is not known yet.
+    pub fn due_ns(&self) -> i64 {
+        if self.steps.is_empty() && self.trades_due.is_empty() {
+            self.due().0
+        } else {
+            self.now_ns
         }
     }
 
