@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS", "run_checks"]
 
-CHECKS = ("lookahead", "startup", "sensitivity")
+CHECKS = ("determinism", "lookahead", "startup", "sensitivity")
 """The checks, in the order in which `cobalt check all` makes them."""
 
 
@@ -40,8 +40,9 @@ def run_checks(
     if jobs < 1:
         raise ConfigError(f"run.jobs: expected at least 1, found {jobs}")
     with session(config.run_config(), config.check, jobs=jobs, tell=tell) as running:
-        running.base()
         for name in checks:
+            if name != "determinism":
+                running.base()
             yield _made(name, running, Report(name, config.strategy.target))
 
 
@@ -49,7 +50,9 @@ def _made(name: str, session: Session, empty: Report) -> Report:
     """The report of a check, or `empty` with the reason why there is none."""
     from engine.check.runs import CheckError
 
-    if name == "lookahead":
+    if name == "determinism":
+        from engine.check.determinism import determinism as check
+    elif name == "lookahead":
         from engine.check.lookahead import lookahead as check
     elif name == "startup":
         from engine.check.startup import startup as check

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.backtest import BacktestError
+from engine.check.calls import Call
 from engine.check.record import RunLog
 from engine.config import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from engine.config import RunConfig
 
@@ -41,6 +43,8 @@ class Job:
     """One run. `name` is told when it is done; `cut` is a cut catalog to run on.
 
     `trade_from_ns` as in `CommandRecorder`; without `record` only the summary is wanted.
+    `hash_seed` is PYTHONHASHSEED, `environment` what is otherwise in the environment; with `trace`
+    calls with another answer each time are noted.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Job:
     record: bool = True
     trade_from_ns: int | None = None
     cut: Path | None = None
+    hash_seed: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    trace: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,15 @@ class Failure:
 class Outcome:
     """What came of a run: the summary or the error, the log (also up to an error), and the files
     that the strategy opened by way of Python, but for those of the catalog as the run saw it.
+    `folder` is the run's own, as long as the session lasts, `calls` what a trace noted.
     """
 
     summary: dict[str, Any] | None
     failure: Failure | None
     log: RunLog
     opened: list[str]
+    folder: Path | None = None
+    calls: list[Call] = field(default_factory=list)
 
     def finished(self) -> dict[str, Any]:
         """The summary; raises the error of a run that has none."""
@@ -148,10 +158,14 @@ class Runner:
             "record": job.record,
             "trade_from_ns": job.trade_from_ns,
             "result": str(result),
+            "trace": job.trace,
             "sys_path": sys.path,
             "mounts": mounts,
         }
-        code = _start(content, here)
+        environment = dict(job.environment)
+        if job.hash_seed is not None:
+            environment["PYTHONHASHSEED"] = str(job.hash_seed)
+        code = _start(content, here, environment)
         if not result.exists():
             failure = Failure("Ended", f"the process ended with exit code {code}", "")
             return Outcome(None, failure, RunLog(), [])
@@ -161,6 +175,8 @@ class Runner:
             None if found["error"] is None else Failure(**found["error"]),
             RunLog() if found["log"] is None else RunLog.from_dict(found["log"]),
             [path for path in found["opened"] if not self._is_cut(Path(path), job)],
+            folder / "run",
+            [Call(**call) for call in found["calls"]],
         )
 
     def _mounts(self, cut: Path) -> list[tuple[str, str]]:
@@ -170,7 +186,7 @@ class Runner:
         if not self.root.is_dir():
             return False
         job = {"probe": True, "mounts": self._mounts(self._empty)}
-        return _start(job, Path.cwd(), quiet=True) == 0
+        return _start(job, Path.cwd(), {}, quiet=True) == 0
 
     def _is_cut(self, path: Path, job: Job) -> bool:
         """Whether a file that was opened lies in the catalog as the run saw it."""
@@ -179,7 +195,9 @@ class Runner:
         return path.is_relative_to(self.work) or path.is_relative_to(job.cut)
 
 
-def _start(job: dict[str, Any], folder: Path, *, quiet: bool = False) -> int:
+def _start(
+    job: dict[str, Any], folder: Path, environment: Mapping[str, str], *, quiet: bool = False
+) -> int:
     """Runs a job in a process; its exit code. What the strategy prints goes nowhere."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and file.
         # Nothing may be imported from where the bootstrap lies.
@@ -188,6 +206,7 @@ def _start(job: dict[str, Any], folder: Path, *, quiet: bool = False) -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if quiet else None,
         cwd=folder,
+        env={**os.environ, **environment},
         text=True,
     )
     try:

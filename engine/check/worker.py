@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from typing import Any
 import engine
 from engine.backtest import BacktestError, run_backtest
 from engine.catalog import CatalogError
+from engine.check.calls import CallTracer
 from engine.check.record import CommandRecorder
 from engine.config import ConfigError, RunConfig, build
 from engine.strategy import StrategyError
@@ -30,6 +32,9 @@ def work(job: dict[str, Any]) -> None:
         recorder = CommandRecorder(trade_from_ns=job["trade_from_ns"])
     opened = _watch_files()
     summary, error = None, None
+    tracer = CallTracer(_is_users, _is_library, lambda: _now(recorder))
+    if job["trace"]:
+        sys.setprofile(tracer)
     try:
         config = build(RunConfig, job["config"])
         summary = run_backtest(config, recorder=recorder, report=False).summary
@@ -38,11 +43,14 @@ def work(job: dict[str, Any]) -> None:
     except StrategyError as caught:
         trace = "".join(traceback.format_exception(caught.__cause__)).rstrip()
         error = {"kind": "StrategyError", "message": str(caught), "trace": trace}
+    finally:
+        sys.setprofile(None)
     result = {
         "summary": summary,
         "error": error,
         "log": None if recorder is None else recorder.log.to_dict(),
         "opened": sorted(opened),
+        "calls": [dataclasses.asdict(call) for call in tracer.calls],
     }
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
 
@@ -77,8 +85,23 @@ def _called_by_user() -> bool:
     return True
 
 
+def _now(recorder: CommandRecorder | None) -> tuple[str, int]:
+    """The strategy's handler that runs, and our clock."""
+    if recorder is None:
+        return "outside of handlers", 0
+    return recorder.handler or "outside of handlers", recorder.log.end_ns
+
+
 @cache
 def _is_users(filename: str) -> bool:
+    own = str(Path(engine.__file__).parent)
+    return not filename.startswith(("<", own)) and not _is_library(filename)
+
+
+@cache
+def _is_library(filename: str) -> bool:
+    """Whether a file is of the standard library or an installed package, the engine apart."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
-    known = [str(Path(engine.__file__).parent), *(sysconfig.get_path(name) for name in names)]
-    return not filename.startswith(("<", *known))
+    known = [sysconfig.get_path(name) for name in names]
+    own = str(Path(engine.__file__).parent)
+    return filename.startswith(("<", *known)) and not filename.startswith(own)

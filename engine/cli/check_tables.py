@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["show_report"]
 
 TITLES = {
+    "determinism": "the same run again, in other processes",
     "lookahead": "the same run on data that is cut off",
     "startup": "the same run, begun later, against the one from the start",
     "sensitivity": "the same run under other assumptions",
@@ -43,6 +44,19 @@ def show_report(report: Report) -> None:
     for text in report.notes:
         out.print(f"note: {escape(text)}", soft_wrap=True)
     out.print()
+
+
+def _determinism(table: Table, report: Report) -> None:
+    for name in ("run", "commands", "first that differs", "result"):
+        table.add_column(name, justify="right" if name == "commands" else "left")
+    for row in report.rows:
+        differs, result = row["differs_ns"], row["result_sha256"]
+        table.add_row(
+            row["run"],
+            number(row["commands"]),
+            "none" if differs is None else f"[red]{utc_text(differs)}[/red]",
+            "–" if result is None else f"{result[:16]}…",
+        )
 
 
 def _lookahead(table: Table, report: Report) -> None:
@@ -107,6 +121,7 @@ def _money(
 
 
 _ROWS: Mapping[str, Callable[[Table, Any], None]] = {
+    "determinism": _determinism,
     "lookahead": _lookahead,
     "startup": _startup,
     "sensitivity": _sensitivity,
