@@ -128,6 +128,11 @@ impl Kernel {
         }
     }
 
+    /// The hash of everything that what happens next depends on; it holds for one version.
+    fn state_sha256(&mut self) -> String {
+        self.core.state_sha256()
+    }
+
     /// Number of the record that was held last, and the strategy's method that the step is for.
     #[getter]
     fn folded(&self) -> (u64, &'static str) {
@@ -162,7 +167,9 @@ fn side_text(side: &Side) -> SideText {
 fn fold_next(kernel: &Bound<'_, Kernel>, last_ns: i64) -> PyResult<Step> {
     let mut borrowed = kernel.borrow_mut();
     let core = &mut borrowed.core;
-    let step = kernel.py().detach(|| core.next_until(ROWS_DETACHED, last_ns));
+    let step = kernel
+        .py()
+        .detach(|| core.next_until(ROWS_DETACHED, last_ns));
     borrowed.faults.take()?;
     step.map_err(to_py)
 }

@@ -1,5 +1,6 @@
 //! Models of the simulated exchange from their configuration, and those that users write in Python.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cobalt_core::decimal::Step as DecimalStep;
@@ -269,6 +270,18 @@ fn answered_wrongly(key: &str, method: &str, expected: &str, found: &Bound<'_, P
     PyValueError::new_err(format!(
         "{key}: {method} expected to return {expected}, found {shown:.80}"
     ))
+}
+
+impl fmt::Debug for PythonLatency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PythonLatency")
+    }
+}
+
+impl fmt::Debug for PythonFees {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PythonFees")
+    }
 }
 
 impl PythonLatency {

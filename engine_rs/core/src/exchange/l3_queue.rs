@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// Lots that left the venue's queue at a price, below 0 where lots came.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Loss {
     side: Side,
     px_ticks: i64,

@@ -102,6 +102,7 @@ impl Live {
 }
 
 /// The simulated exchange of one instrument; its clock is the venue's.
+#[derive(Debug)]
 pub struct SimExchange {
     book: Book,
     queue: Box<dyn QueueModel>,

@@ -23,7 +23,7 @@ pub struct Hit {
 /// One side's resting orders. Invariant: `keys[i]` is the price of `orders[i]` as a
 /// [`crate::ladder::Ladder`] key (higher is better); keys never rise from front to back, and orders
 /// of one key stand in order of arrival.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct RestingSide {
     /// Apart from the orders, so that the search for a price touches little memory.
     keys: Vec<i64>,

@@ -50,7 +50,7 @@ enum Condition {
 }
 
 /// The orders of one instrument that wait, in order of arrival.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct WaitingOrders {
     orders: Vec<Waiting>,
 }

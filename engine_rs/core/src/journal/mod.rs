@@ -19,6 +19,7 @@ pub use folder::Folder;
 pub use frame::{HEADER_LEN, PAYLOAD_MAX, Record, SEAL};
 pub use memory::{Fault, Memory};
 pub use reader::Segment;
+pub(crate) use reader::hex;
 pub use records::Records;
 pub use recovery::{Cut, Recovered, recover};
 pub use store::Store;

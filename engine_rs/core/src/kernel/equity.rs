@@ -10,13 +10,12 @@ use crate::portfolio::{Account, Wallet};
 
 impl Kernel {
     /// Name and equity of each currency; `None` where a position in it cannot be valued yet.
-    pub fn equity(&mut self) -> Vec<(String, Option<Money>)> {
+    pub fn equity(&self) -> Vec<(String, Option<Money>)> {
         // Unrealized profit on top of the wallets.
         let wallets = self.ledger.wallets();
         let mut totals: Vec<Option<Money>> =
             wallets.iter().map(|wallet| Some(wallet.balance)).collect();
-        for (index, market) in self.markets.iter_mut().enumerate() {
-            market.mark_px_x2();
+        for (index, market) in self.markets.iter().enumerate() {
             let total = &mut totals[self.ledger.currency(index)];
             let profit = unrealized(market, self.ledger.account(index));
             *total = total.and_then(|sum| Some(sum + profit?));

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Ended, Entry, UNCOUNTED};
 use crate::error::{Error, Result};
-use crate::journal::{Options, Record, Records, Recovered, Store, Writer};
+use crate::journal::{Options, Record, Records, Recovered, Store, Writer, hex};
 
 /// The result of a run: SHA-256 over its entries of kinds below [`UNCOUNTED`], each as kind (one
 /// byte), our clock (8 bytes) and length of the content (4 bytes), little-endian, and content.
@@ -32,15 +32,7 @@ impl ResultHash {
 
     /// The hash of everything so far, as 64 hexadecimal digits.
     pub fn hex(&self) -> String {
-        use std::fmt::Write;
-        self.0
-            .clone()
-            .finalize()
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                write!(text, "{byte:02x}").expect("a string takes everything");
-                text
-            })
+        hex(&self.0.clone().finalize())
     }
 }
 

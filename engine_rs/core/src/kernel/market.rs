@@ -18,7 +18,7 @@ use crate::order::Command;
 use crate::ticks::TickRing;
 
 /// What the strategy asked to be shown at once.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shows {
     /// The book after every message.
     pub every_message: bool,
@@ -27,6 +27,7 @@ pub(super) struct Shows {
 }
 
 /// A chart, and what of it the strategy is shown.
+#[derive(Debug)]
 pub(super) struct ShownChart {
     pub chart: Chart,
     pub shows_bars: bool,
@@ -34,6 +35,7 @@ pub(super) struct ShownChart {
 }
 
 /// Order flow of an instrument, in lots or in units of the base asset.
+#[derive(Debug)]
 pub(super) struct MarketFlow {
     pub flow: Flow,
     pub bucket: Step,
@@ -41,6 +43,7 @@ pub(super) struct MarketFlow {
 }
 
 /// One instrument of a run.
+#[derive(Debug)]
 pub struct Market {
     /// Its definition.
     pub instrument: Instrument,
@@ -79,7 +82,7 @@ pub struct Market {
     pub(super) cobs: Vec<(usize, usize)>,
     /// When a message of the book was applied last, on our clock.
     pub(super) depth_recv_ns: Option<i64>,
-    last_mid_x2: Option<i64>,
+    pub(super) last_mid_x2: Option<i64>,
 }
 
 impl Market {
@@ -137,16 +140,9 @@ impl Market {
         self.book.mid_px_x2().filter(|_| self.book.is_trusted())
     }
 
-    /// Twice the mark in ticks: the mid of the received book while it is trusted and has two sides,
-    /// else the last such mid that was looked at.
-    pub fn mark_px_x2(&mut self) -> Option<i64> {
-        self.last_mid_x2 = self.known_mid_px_x2();
-        self.last_mid_x2
-    }
-
-    /// As [`Self::mark_px_x2`], without being the last look.
+    /// Twice the mid in ticks of the received book when it was last trusted and had two sides.
     pub(super) fn known_mid_px_x2(&self) -> Option<i64> {
-        self.mid_px_x2().or(self.last_mid_x2)
+        self.last_mid_x2
     }
 
     /// The position at the exchange, in signed lots: what is known of it arrives with the answers.

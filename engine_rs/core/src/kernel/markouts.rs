@@ -27,6 +27,7 @@ pub struct FillRow {
 }
 
 /// Fills on their way to the records: in order of receipt, each until its last look.
+#[derive(Debug)]
 pub(super) struct Markouts {
     waiting: VecDeque<FillRow>,
     /// How many rows from the front have had their look at each horizon.

@@ -28,6 +28,7 @@
 mod entry;
 mod equity;
 mod feed;
+mod fingerprint;
 mod fold;
 mod funds;
 mod log;
@@ -236,7 +237,7 @@ pub struct Kernel {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     /// Some stream has not been fed yet.
     Waiting,

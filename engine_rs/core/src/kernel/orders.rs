@@ -15,7 +15,7 @@ use crate::order::{
 };
 
 /// Names that the strategy gave its orders, each used once in a run.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct ClientIds {
     by_name: BTreeMap<String, u64>,
     by_order: BTreeMap<u64, String>,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 /// Messages under way in one direction. They arrive in the order in which they were sent: one that
 /// would overtake another arrives together with it, behind it.
+#[derive(Debug)]
 pub struct Bus<T> {
     queue: VecDeque<(i64, T)>,
 }
@@ -70,7 +71,7 @@ struct Timer {
 }
 
 /// Timers in order of time, then of creation.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Timers {
     heap: BinaryHeap<Reverse<(i64, u64)>>,
     live: BTreeMap<u64, Timer>,

@@ -107,6 +107,7 @@ struct Clearing {
 }
 
 /// Prices in dollars, and what is under way of what the engine asked for.
+#[derive(Debug)]
 pub(super) struct RiskDesk {
     /// Of each instrument's quote asset.
     quotes: Vec<UsdPrice>,
@@ -258,9 +259,6 @@ impl Kernel {
         self.tell_positions();
         if !self.risk.is_watching() {
             return;
-        }
-        for market in &mut self.markets {
-            market.mark_px_x2();
         }
         let view = RiskView {
             now_ns: self.now_ns,

@@ -92,6 +92,7 @@ pub struct Liquidation {
 }
 
 /// What the venue tells the strategy.
+#[derive(Debug)]
 pub(super) enum Notice {
     /// About an order.
     Report(Report),

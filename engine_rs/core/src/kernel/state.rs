@@ -23,12 +23,14 @@ use crate::instrument::{ContractKind, Instrument};
 use crate::ladder::Ladder;
 
 /// A consolidated book, and whether it is shown on every message.
+#[derive(Debug)]
 pub(super) struct ShownCob {
     cob: Cob,
     every_message: bool,
 }
 
 /// A trade on its way to charts and strategy.
+#[derive(Debug)]
 pub(super) struct TradeDue {
     market: usize,
     ts_ns: i64,
@@ -63,6 +65,7 @@ impl Market {
         if !matches!(outcome, Outcome::Stale | Outcome::Unready) {
             self.changed = true;
             self.depth_recv_ns = Some(ts_ns);
+            self.last_mid_x2 = self.mid_px_x2().or(self.last_mid_x2);
         }
         outcome
     }

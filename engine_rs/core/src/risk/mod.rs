@@ -96,6 +96,7 @@ struct OpenLots {
 }
 
 /// One instrument and what is held and wanted of it.
+#[derive(Debug)]
 struct Held {
     rules: Rules,
     valuer: Valuer,
@@ -160,6 +161,7 @@ fn clamp(lots: i128) -> i64 {
 }
 
 /// The limits of a run and what they are held against.
+#[derive(Debug)]
 pub struct RiskEngine {
     limits: Limits,
     held: Vec<Held>,

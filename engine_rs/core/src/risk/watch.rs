@@ -88,7 +88,7 @@ pub struct Kill {
 }
 
 /// The account's history as far as limits look at it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Watch {
     kill: Option<Kill>,
     peak: Option<Money>,

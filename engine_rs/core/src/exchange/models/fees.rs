@@ -1,6 +1,7 @@
 //! What the venue takes for a fill.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::instrument::FeeRate;
@@ -28,7 +29,7 @@ pub struct FeeBasis {
 }
 
 /// What the venue takes for a fill, in the settlement currency; below 0 it pays.
-pub trait FeeModel: Send + Sync {
+pub trait FeeModel: fmt::Debug + Send + Sync {
     /// The fee of one fill; fills come in order of the venue's time.
     fn fee(&mut self, fill: &FeeBasis) -> Money;
 }

@@ -1,13 +1,14 @@
 //! How much of an order is filled, and at which prices.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::book::Book;
 use crate::event::Side;
 use crate::ladder::Ladder;
 
 /// How much of an order is filled, and at which prices. Books are the venue's and trusted.
-pub trait FillModel: Send + Sync {
+pub trait FillModel: fmt::Debug + Send + Sync {
     /// What a taking order would get at once, best price first, as (price in ticks, lots), up to its
     /// limit price where it has one.
     fn offers(

@@ -1,6 +1,7 @@
 //! How long a request takes to the exchange, and an answer back.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::random::Random;
@@ -19,7 +20,7 @@ pub enum Delay {
 
 /// How long a request takes to the exchange, and an answer back. Times are in ns; requests and
 /// answers never overtake one another, whatever the model says.
-pub trait LatencyModel: Send + Sync {
+pub trait LatencyModel: fmt::Debug + Send + Sync {
     /// The way to the matching engine of a request sent at `ts_local_ns` of our clock.
     fn order_entry(&mut self, ts_local_ns: i64) -> Delay;
     /// From the matching engine to the strategy, for an answer given at `ts_exchange_ns` of the

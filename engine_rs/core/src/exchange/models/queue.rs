@@ -2,6 +2,7 @@
 
 use crate::decimal::Step;
 use crate::error::{Error, Result};
+use std::fmt;
 
 /// Where an order stands in the queue at its price, as far as its model can tell. The unit is the
 /// model's: lots, or units of quantity.
@@ -14,7 +15,7 @@ pub struct QueuePosition {
 }
 
 /// How the queue ahead of a resting order is estimated from level sizes and trades.
-pub trait QueueModel: Send + Sync {
+pub trait QueueModel: fmt::Debug + Send + Sync {
     /// The order joins a level of this size.
     fn enter(&self, level_lots: i64) -> QueuePosition;
     /// A trade at the order's price.
