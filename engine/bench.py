@@ -33,6 +33,7 @@ from engine.bench_data import (
     testnet,
     testnet_group,
 )
+from engine.bench_journal import journal_cases
 from engine.bench_orders import path_cases, resting_cases
 from engine.bench_state import cost_cases, group_case, heatmap_case
 from engine.peers import cobalt
@@ -214,11 +215,12 @@ def cases(data: BenchData) -> list[Case]:
 
 
 def order_cases(data: BenchData) -> list[Case]:
-    """What resting orders cost, and how long an order takes to be on its way."""
+    """What resting orders and the journal cost, and how long an order takes to be on its way."""
     bench = _Bench(data)
     return [
         *resting_cases(data, bench.plan, bench.setup, bench.converted, bench.names, Case),
         *path_cases(data, Case),
+        *journal_cases(data, Case),
     ]
 
 

@@ -31,6 +31,9 @@ ORDERS = [
     "kernel with 1,000 resting orders",
     "order path, from Rust",
     "order path, from Python",
+    "journal, on disk at the end",
+    "journal, each record on disk",
+    "kernel with its journal, 20 commands a second",
 ]
 STATE = [
     "kernel with bars of 7 intervals",
@@ -73,8 +76,9 @@ def test_every_case_is_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     peers = [row.peer for row in rows]
     assert [name is not None for name in peers[:4]] == [False] + [peer.available()] * 3
     assert [name is not None for name in peers[4:8]] == [peer.available()] * 4
-    assert peers[8:10] == [None] * 2
-    assert peers[10:] == [bench_state.BASE] * 7 + [None]
+    assert peers[8:12] == [None] * 4
+    assert peers[12] == "without a journal"
+    assert peers[13:] == [bench_state.BASE] * 7 + [None]
     told_as = [one["name"] for one in json.loads(json.dumps([row.to_dict() for row in rows]))]
     assert told_as == told
 

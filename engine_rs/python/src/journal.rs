@@ -184,6 +184,7 @@ type Columns = (Vec<u64>, Vec<i64>, Vec<u64>, Vec<&'static str>, Vec<String>);
 /// Reads the records of a journal from the first on, without changing it.
 #[pyclass(module = "engine._core")]
 pub struct JournalReader {
+    seq: u64,
     records: Records,
     result: ResultHash,
 }
@@ -195,6 +196,7 @@ impl JournalReader {
         let folder = Folder::open(path).map_err(to_py)?;
         let records = Records::new(Box::new(folder)).map_err(to_py)?;
         Ok(Self {
+            seq: 0,
             records,
             result: ResultHash::default(),
         })
@@ -209,6 +211,7 @@ impl JournalReader {
             let Some(record) = self.records.next().map_err(to_py)? else {
                 break;
             };
+            self.seq = record.seq;
             self.result.add(record.kind, record.ts_ns, record.payload);
             if wanted
                 .as_ref()
@@ -231,6 +234,12 @@ impl JournalReader {
         self.records.catch_up().map_err(to_py)
     }
 
+    /// Number of the record that was read last; 0 before the first.
+    #[getter]
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// The hash of the result, as far as it was read.
     #[getter]
     fn result_sha256(&self) -> String {
@@ -243,6 +252,30 @@ impl JournalReader {
     fn torn(&self) -> Option<(String, usize, String)> {
         self.records.torn().cloned()
     }
+}
+
+/// Begins a journal in a folder that holds none, appends so many records with this content, and
+/// ends it; seconds. For benchmarks.
+#[pyfunction]
+#[pyo3(signature = (path, count, content, sync_every_ns))]
+pub fn time_journal(
+    py: Python<'_>,
+    path: &str,
+    count: u64,
+    content: &[u8],
+    sync_every_ns: Option<u64>,
+) -> PyResult<f64> {
+    let folder = Folder::create(path).map_err(to_py)?;
+    py.detach(|| {
+        let begin = Instant::now();
+        let mut writer = Writer::create(Box::new(folder), options(sync_every_ns))?;
+        for at in 0..count {
+            writer.append(UNCOUNTED - 1, at, 0, content)?;
+        }
+        writer.finish()?;
+        Ok(begin.elapsed().as_secs_f64())
+    })
+    .map_err(to_py)
 }
 
 /// Number, name and meaning of every kind of record, and whether it counts in a run's result.

@@ -53,6 +53,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("JournalError", m.py().get_type::<errors::JournalError>())?;
     m.add_class::<journal::JournalReader>()?;
     m.add_function(wrap_pyfunction!(journal::journal_kinds, m)?)?;
+    m.add_function(wrap_pyfunction!(journal::time_journal, m)?)?;
     m.add_class::<book::Book>()?;
     m.add_class::<records::Order>()?;
     m.add_class::<records::Fill>()?;
