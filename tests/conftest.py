@@ -28,7 +28,7 @@ def recorded_catalog(tmp_path_factory) -> Catalog:
 def in_process(monkeypatch):
     """Runs in this process, which is much quicker; for checks that hide nothing."""
 
-    def start(job, folder, *, quiet=False):
+    def start(job, folder, _environment, *, quiet=False):
         if job.get("probe"):
             return 1
         sys.modules.pop("mine", None)

@@ -282,7 +282,7 @@ class Precomputed(Target):
     ],
 )
 def test_what_cannot_be_checked_is_told(check, code, message):
-    done, reports, errors = check("all", code)
+    done, reports, errors = check("lookahead", code)
     assert (done, reports) == (1, [])
     assert message in errors
 
@@ -397,8 +397,8 @@ def test_on_recordings(recorded_catalog, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "expected a check (lookahead, startup, sensitivity, all), found none"),
-        ("strategy=ma_cross", "expected a check (lookahead, startup, sensitivity, all), found"),
+        ("", "expected a check (determinism, lookahead, startup, sensitivity, all), found none"),
+        ("strategy=ma_cross", "expected a check (determinism, lookahead, startup, sensitivity,"),
         ("lokahead", "there is no check 'lokahead'; did you mean 'lookahead'?"),
         ("all check.cut=3", "unknown key 'check.cut'; did you mean 'check.cuts'?"),
         ("all check.cuts=0", "check.cuts: expected at least 1, found 0"),
@@ -439,6 +439,7 @@ def test_tables_show_what_a_reader_needs(catalog, tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert done == 0
     for text in (
+        "check determinism of strategies.ma_cross:MaCross",
         "check lookahead of strategies.ma_cross:MaCross",
         "check startup of",
         "check sensitivity of",

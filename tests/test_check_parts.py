@@ -155,11 +155,11 @@ def test_recording_changes_nothing():
 
 def test_every_command_of_the_kernel_is_recorded():
     """A method that is new to the kernel belongs either to the commands or to this list."""
-    others = """add_cob add_stream book book_counts cancel_timer chart codes_told counts entry_px
-        equity event_ns failed_handler finish_journal flow funding_rate keep_journal keep_ticks
-        killed liquidation_px live_orders mark_px now_ns order order_of_client position
-        result_sha256 resume_journal run seq set_timer start_ns subscribe_bars
-        subscribe_book subscribe_cob subscribe_pivots subscribe_sweeps
+    others = """add_cob add_stream book book_counts cancel_timer chart codes_told counts divergence
+        entry_px equity event_ns failed_handler finish_journal flow fold fold_journal folded
+        funding_rate keep_journal keep_ticks killed liquidation_px live_orders mark_px now_ns order
+        order_of_client position replay_journal result_sha256 resume_journal run seq set_timer
+        start_ns state_sha256 subscribe_bars subscribe_book subscribe_cob subscribe_pivots subscribe_sweeps
         subscribe_trades ticks"""
     public = {name for name in dir(_core.Kernel) if not name.startswith("_")}
     assert public == {*COMMANDS, *others.split()}
