@@ -15,12 +15,14 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup peers backtest test notebooks bench lint format lock clean
+.PHONY: help setup peers backtest test dst canaries notebooks bench lint format lock clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
 	@echo "               (COBALT_RECORDINGS=FOLDER trades the Binance recordings in it)"
 	@echo "make test      set everything up and run all tests"
+	@echo "make dst       simulation tests: SEEDS=1000, SECONDS=600, or SEED=… as a failure printed it"
+	@echo "make canaries  plant a bug of each kind and see that the simulation tests find it"
 	@echo "make notebooks execute the notebooks on testnet data; with COBALT_RECORDINGS the tear sheet on it"
 	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
@@ -66,7 +68,19 @@ endif
 
 test: $(VENV)/.built
 	cargo test --release --quiet --locked
+	$(DST) SEEDS=100
+	$(DST) SEEDS=100 FIRST=$$(date +%s)
 	$(BIN)/python -m pytest
+
+# docs/simulation.md says what they do.
+DST = cargo run --release --quiet --locked -p cobalt-dst --
+dst:
+	$(DST) SEED=$(SEED) MESSAGES=$(MESSAGES) WITHOUT=$(WITHOUT) SEEDS=$(SEEDS) \
+		SECONDS=$(SECONDS) FIRST=$(FIRST) JOBS=$(JOBS)
+
+canaries:
+	cargo run --release --quiet --locked -p cobalt-dst --features canaries \
+		--target-dir target/canaries -- CANARIES=1
 
 # What they show is not kept: outputs would be of one machine. An error in a cell ends it.
 notebooks: $(VENV)/.built

@@ -130,6 +130,7 @@ class TestContent:
             "        raise KeyError('lost')\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "mine", raising=False)
         with pytest.raises(StrategyError):
             run_backtest(configured(catalog, tmp_path / "run", "mine:Raises"), report=False)
         info = Journal(tmp_path / "run").info()

@@ -13,6 +13,7 @@
 //! in the window); a feed that keeps moving its best price by half a window pays that each time.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::event::Side;
 
@@ -29,7 +30,7 @@ const SUMMARY: usize = WORDS / 64;
 const NO_KEY: i64 = i64::MIN;
 
 /// One side of a book.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ladder {
     base: i64,
     best: i64,
@@ -38,6 +39,13 @@ pub struct Ladder {
     words: Box<[u64; WORDS]>,
     summary: [u64; SUMMARY],
     below: BTreeMap<i64, i64>,
+}
+
+/// Its levels, by key: where the window lies is no part of what it says.
+impl fmt::Debug for Ladder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
 }
 
 impl Default for Ladder {

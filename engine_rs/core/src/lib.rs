@@ -3,6 +3,7 @@
 
 pub mod bars;
 pub mod book;
+pub mod canary;
 pub mod catalog;
 pub mod chart;
 pub mod cob;

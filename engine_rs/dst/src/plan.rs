@@ -13,13 +13,28 @@ use cobalt_core::money::{Money, Rate};
 use cobalt_core::random::Random;
 use cobalt_core::risk::{InstrumentLimits, Limits, OrderRate};
 
-use crate::wire::{Wire, Ways};
+use crate::wire::{Ways, Wire};
 
 /// What can be left out of a seed, to find the smallest run that fails. The name is what the user
 /// types.
 pub const PARTS: [&str; 17] = [
-    "gaps", "duplicates", "reorders", "snapshots", "crossings", "impossible", "disconnects",
-    "clocks", "refusals", "slow", "margin", "limits", "lists", "modifies", "marks", "crashes", "kill",
+    "gaps",
+    "duplicates",
+    "reorders",
+    "snapshots",
+    "crossings",
+    "impossible",
+    "disconnects",
+    "clocks",
+    "refusals",
+    "slow",
+    "margin",
+    "limits",
+    "lists",
+    "modifies",
+    "marks",
+    "crashes",
+    "kill",
 ];
 
 /// Everything about a run that is not drawn as it goes.
@@ -38,26 +53,33 @@ pub struct Plan {
     /// Whether answers wait for the market data that explains them.
     pub causal: bool,
     /// Numbers of the models.
-    fill: u64,
-    queue: u64,
-    self_trade: u64,
+    fill: usize,
+    queue: usize,
+    self_trade: usize,
     /// Most live orders of an instrument, and orders in 100 ms; `None`: no limit.
     pub orders_max: Option<(usize, usize)>,
     /// Largest position in lots, when everything open has filled.
     pub position_max: Option<i64>,
     leverage: u32,
-    mark: u64,
+    mark: usize,
 }
 
 impl Plan {
     /// What a seed decides. Each part has draws of its own, so that leaving one out changes nothing
     /// of the others.
     pub fn new(seed: u64, messages: usize, without: &[String]) -> Self {
-        let draw = |purpose: u64, below: u64| Random::new(seed, 1_000 + purpose).below(below);
+        let draw = |purpose: u64, below: u64| {
+            let drawn = Random::new(seed, 1_000 + purpose).below(below);
+            usize::try_from(drawn).unwrap_or(0)
+        };
         let has = |part: &str| !without.iter().any(|left| left == part);
-        let kinds = [ContractKind::Linear, ContractKind::Spot, ContractKind::Inverse];
-        let count = 1 + usize::try_from(draw(0, 3)).unwrap_or(0);
-        let first = usize::try_from(draw(1, 3)).unwrap_or(0);
+        let kinds = [
+            ContractKind::Linear,
+            ContractKind::Spot,
+            ContractKind::Inverse,
+        ];
+        let count = 1 + draw(0, 3);
+        let first = draw(1, 3);
         let margin = match draw(2, 3) {
             _ if !has("margin") => Mode::None,
             0 => Mode::None,
@@ -74,11 +96,11 @@ impl Plan {
             fill: draw(4, 3),
             queue: draw(5, 2),
             self_trade: draw(6, 4),
-            orders_max: (has("limits") && draw(7, 2) == 1).then(|| {
-                (3 + draw(8, 6) as usize, 4 + draw(9, 6) as usize)
-            }),
-            position_max: (has("limits") && draw(10, 3) == 1).then(|| 2_000 + draw(11, 4_000) as i64),
-            leverage: [1, 5, 20][draw(12, 3) as usize],
+            orders_max: (has("limits") && draw(7, 2) == 1)
+                .then(|| (3 + draw(8, 6), 4 + draw(9, 6))),
+            position_max: (has("limits") && draw(10, 3) == 1)
+                .then(|| 2_000 + Random::new(seed, 1_011).between(0, 4_000)),
+            leverage: [1, 5, 20][draw(12, 3)],
             mark: draw(13, 3),
         }
     }
@@ -117,7 +139,11 @@ impl Plan {
             quote: "USD".to_owned(),
             maker_fee: rate("0.0001"),
             taker_fee: rate("0.0004"),
-            brackets: if derivative { brackets() } else { Brackets::default() },
+            brackets: if derivative {
+                brackets()
+            } else {
+                Brackets::default()
+            },
             liquidation_fee: Rate(500_000),
             px_band: None,
         }
@@ -127,18 +153,18 @@ impl Plan {
     pub fn settings(&self, ways: &Ways) -> Settings {
         let markets: Vec<MarketSettings> = (0..self.kinds.len())
             .map(|index| MarketSettings {
+                queue: self.queue(&self.instrument(index)),
                 instrument: self.instrument(index),
                 latency: Box::new(Wire::new(self, index, ways)),
-                queue: self.queue(),
                 fill: self.fill(),
                 self_trade: [
                     SelfTrade::Allow,
                     SelfTrade::ExpireTaker,
                     SelfTrade::ExpireMaker,
                     SelfTrade::ExpireBoth,
-                ][self.self_trade as usize],
+                ][self.self_trade],
                 leverage: self.leverage,
-                mark: [MarkSource::Mid, MarkSource::Last, MarkSource::Recorded][self.mark as usize],
+                mark: [MarkSource::Mid, MarkSource::Last, MarkSource::Recorded][self.mark],
                 position: None,
             })
             .collect();
@@ -155,7 +181,7 @@ impl Plan {
                 limits: self.limits(),
                 ..RiskSettings::none(self.kinds.len())
             },
-            cash: vec![cash("USD", 3_000), cash("X", 30)],
+            cash: vec![cash("USD", 400), cash("X", 4)],
             equity_every_ns: 250_000_000,
             begin_ns: None,
             fingerprint: format!("dst {}", self.seed),
@@ -191,11 +217,34 @@ impl Plan {
         }
     }
 
-    fn queue(&self) -> Box<dyn QueueModel> {
+    fn queue(&self, instrument: &Instrument) -> Box<dyn QueueModel> {
         match self.queue {
             0 => Box::new(RiskAverseQueue),
-            _ => Box::new(ProbabilityQueue(Probability::Log)),
+            _ => Box::new(
+                ProbabilityQueue::new(Probability::Power(3.0), instrument.lot)
+                    .expect("a positive power"),
+            ),
         }
+    }
+}
+
+/// Draws from a range.
+pub trait Draw {
+    /// Uniform from `low` to `high`, both included.
+    fn between(&mut self, low: i64, high: i64) -> i64;
+    /// One of them.
+    fn of<T: Copy>(&mut self, among: &[T]) -> T;
+}
+
+impl Draw for Random {
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        let drawn = self.below(high.abs_diff(low) + 1);
+        low + i64::try_from(drawn).unwrap_or(0)
+    }
+
+    fn of<T: Copy>(&mut self, among: &[T]) -> T {
+        let at = self.below(among.len() as u64);
+        among[usize::try_from(at).unwrap_or(0)]
     }
 }
 
@@ -204,7 +253,11 @@ pub const RATE_NS: i64 = 100_000_000;
 
 /// The other side.
 pub fn other(side: Side) -> Side {
-    if side == Side::Bid { Side::Ask } else { Side::Bid }
+    if side == Side::Bid {
+        Side::Ask
+    } else {
+        Side::Bid
+    }
 }
 
 fn brackets() -> Brackets {

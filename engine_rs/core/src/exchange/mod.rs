@@ -32,6 +32,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::book::Book;
+use crate::canary;
 use crate::event::{Event, Side};
 use crate::instrument::PxBand;
 use crate::ladder::Ladder;
@@ -279,7 +280,8 @@ impl SimExchange {
 
     /// Ends every order, for the reason given.
     pub fn cancel_all(&mut self, code: Option<RejectCode>, ts_ns: i64, out: &mut Vec<Report>) {
-        let ids: Vec<u64> = self.live.keys().copied().collect();
+        let mut ids: Vec<u64> = self.live.keys().copied().collect();
+        canary::shuffle(&mut ids);
         for id in ids {
             self.end(id, Answer::Canceled(code), ts_ns, out);
         }

@@ -67,6 +67,15 @@ impl Memory {
         }
     }
 
+    /// Bytes of all files together.
+    pub fn total_len(&self) -> usize {
+        self.disk()
+            .files
+            .values()
+            .map(|content| content.bytes.len())
+            .sum()
+    }
+
     /// Changes the bytes of a file.
     pub fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         if let Some(content) = self.disk().files.get_mut(name) {

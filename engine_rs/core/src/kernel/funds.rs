@@ -52,7 +52,10 @@ impl Quotes for AsKnown<'_> {
         match market.mark_source {
             MarkSource::Recorded => market.mark.or_else(mid),
             MarkSource::Mid => mid(),
-            MarkSource::Last => at(market.last_px?.checked_mul(2)?),
+            MarkSource::Last => {
+                let last = market.last_px.and_then(|px| at(px.checked_mul(2)?));
+                last.or_else(mid)
+            }
         }
     }
 

@@ -358,6 +358,14 @@ impl Kernel {
         self.streams[stream].end()
     }
 
+    /// How much is under way or waits: steps to be shown, messages to and from the venues, trades,
+    /// live orders. It is bounded by what the strategy does.
+    pub fn under_way(&self) -> usize {
+        let messages = |market: &Market| market.to_exchange.len() + market.to_local.len();
+        let messages: usize = self.markets.iter().map(messages).sum();
+        self.steps.len() + self.trades_due.len() + self.orders.len() + messages
+    }
+
     /// Our clock in ns: the receive time of what happened last.
     #[inline]
     pub fn now_ns(&self) -> i64 {

@@ -8,6 +8,7 @@ use super::{
     Asked, CancelledAll, EngineCommand, Entry, Fill, Kernel, Phase, Placement, Step, Submitted,
     SubmittedList,
 };
+use crate::canary::{self, Canary};
 use crate::error::{Error, Result};
 use crate::exchange::models::Delay;
 use crate::order::{
@@ -37,16 +38,24 @@ impl Kernel {
         refusal: Option<RejectCode>,
     ) -> u64 {
         let id = self.orders_created + 1;
-        self.write(&Entry::Submit(Submitted {
+        let written = Submitted {
             cause: self.cause(),
             order: id,
             request,
             client_id: client_id.map(Into::into),
             refusal,
-        }));
+        };
+        let is_late = canary::is(Canary::RecordAfterSending);
+        if !is_late {
+            self.write(&Entry::Submit(written.clone()));
+        }
         let refusal = self.name_order(id, client_id).or(refusal);
         let refusal = refusal.or_else(|| self.refuse(&request, 0));
-        self.place(request, refusal, None)
+        let id = self.place(request, refusal, None);
+        if is_late {
+            self.write(&Entry::Submit(written));
+        }
+        id
     }
 
     /// Gives the orders of a list, such as a bracket, and returns the id of the first; the others
@@ -127,6 +136,9 @@ impl Kernel {
     fn refuse(&self, request: &NewOrder, ahead: usize) -> Option<RejectCode> {
         if self.phase == Phase::Ended {
             return Some(RejectCode::RunEnded);
+        }
+        if canary::is(Canary::LimitAfterSending) {
+            return None;
         }
         let is_covered = self.is_covered(request, None);
         self.risk
@@ -311,6 +323,10 @@ impl Kernel {
             self.counts.requests_too_late += 1;
             return Ok(());
         };
+        let is_fill = matches!(report.answer, Answer::Filled { .. });
+        if is_fill && order.id % 5 == 3 && canary::is(Canary::LostFill) {
+            return Ok(());
+        }
         let before = order.status;
         if !order.apply(report) {
             return Err(Error::Inconsistent {

@@ -28,6 +28,11 @@ impl<T> Bus<T> {
         self.queue.push_back((latest, message));
     }
 
+    /// How many messages are under way.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// When the next message arrives; `i64::MAX` where none is under way.
     #[inline]
     pub fn due(&self) -> i64 {

@@ -28,7 +28,7 @@ pub enum MarkSource {
     /// The mid of its book, the last one while the book is suspect.
     #[default]
     Mid,
-    /// The price of the last trade.
+    /// The price of the last trade; the mid before the first.
     Last,
     /// The mark prices that the venue published; the mid before the first of them.
     Recorded,
@@ -188,7 +188,7 @@ impl Kernel {
         let px = match market.mark_source {
             MarkSource::Recorded => market.published_mark.or_else(mid),
             MarkSource::Mid => mid(),
-            MarkSource::Last => last(),
+            MarkSource::Last => last().or_else(mid),
         };
         let before = market.venue_mark;
         market.venue_mark = px.or(before);

@@ -2,6 +2,7 @@
 
 use super::settle::Notice;
 use super::{Due, Kernel, StreamKind};
+use crate::canary::{self, Canary};
 use crate::error::Result;
 use crate::event::{Event, EventKind};
 use crate::exchange::SimExchange;
@@ -194,6 +195,10 @@ impl Kernel {
                 self.venue.apply_fill(index, px_ticks, lots, report.fee)?;
             }
             self.tell(index, ts_ns, not_before_ns, Notice::Report(report));
+            let is_fill = matches!(report.answer, Answer::Filled { .. });
+            if is_fill && report.order % 5 == 3 && canary::is(Canary::DoubleFill) {
+                self.tell(index, ts_ns, not_before_ns, Notice::Report(report));
+            }
         }
         self.answers = answers;
         Ok(())
