@@ -159,8 +159,8 @@ def test_every_command_of_the_kernel_is_recorded():
         entry_px equity event_ns failed_handler finish_journal flow fold fold_journal folded
         funding_rate keep_journal keep_ticks killed liquidation_px live_orders mark_px now_ns order
         order_of_client position replay_journal result_sha256 resume_journal run seq set_timer
-        start_ns state_sha256 subscribe_bars subscribe_book subscribe_cob subscribe_pivots subscribe_sweeps
-        subscribe_trades ticks"""
+        start_ns state_sha256 subscribe_bars subscribe_book subscribe_cob subscribe_pivots
+        subscribe_sweeps subscribe_trades ticks"""
     public = {name for name in dir(_core.Kernel) if not name.startswith("_")}
     assert public == {*COMMANDS, *others.split()}
 
