@@ -24,6 +24,7 @@ const MESSAGES: usize = 400;
 const HELP: &str = "\
 usage: cobalt-dst [SEEDS=N] [SECONDS=S] [FIRST=N] [JOBS=N]   so many seeds, or for so long
        cobalt-dst SEED=N [MESSAGES=N] [WITHOUT=a,b]          one seed, as a failure printed it
+       cobalt-dst SEED=N RECORDS=1 [MESSAGES=N]              ends it behind every record in turn
        cobalt-dst CANARIES=1                                 the planted bugs (feature canaries)";
 
 /// What the command line asks for.
@@ -36,6 +37,7 @@ struct Asked {
     messages: usize,
     without: Vec<String>,
     canaries: bool,
+    records: bool,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let is_well = if asked.canaries {
         canary::all(asked.messages)
+    } else if asked.records {
+        let seed = asked.seed.unwrap_or(asked.first);
+        every_record(&Plan::new(seed, asked.messages, &asked.without), asked.jobs)
     } else if let Some(seed) = asked.seed {
         one(&Plan::new(seed, asked.messages, &asked.without))
     } else {
@@ -72,6 +77,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked, String> {
         messages: MESSAGES,
         without: Vec::new(),
         canaries: false,
+        records: false,
     };
     for word in words {
         let (name, value) = word
@@ -94,6 +100,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked, String> {
             "JOBS" => asked.jobs = size()?.max(1),
             "MESSAGES" => asked.messages = size()?.max(1),
             "CANARIES" => asked.canaries = true,
+            "RECORDS" => asked.records = true,
             "WITHOUT" => asked.without = parts(value)?,
             _ => return Err(format!("there is no {name}")),
         }
@@ -123,6 +130,24 @@ pub fn try_plan(plan: &Plan) -> Result<Told, String> {
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
+}
+
+fn every_record(plan: &Plan, jobs: usize) -> bool {
+    let began = Instant::now();
+    match run::every_record(plan, jobs) {
+        Ok(records) => {
+            let seconds = began.elapsed().as_secs();
+            println!(
+                "seed {}: ended behind each of {records} records, the same result each time, {seconds} s",
+                plan.seed
+            );
+            true
+        }
+        Err(what) => {
+            println!("seed {}: {what}", plan.seed);
+            false
+        }
+    }
 }
 
 fn one(plan: &Plan) -> bool {
@@ -182,6 +207,7 @@ fn add(sum: &mut (Told, u64), told: &Told) {
     sum.0.liquidations += told.liquidations;
     sum.0.gaps += told.gaps;
     sum.0.crashes += told.crashes;
+    sum.0.records += told.records;
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people")]
@@ -195,8 +221,14 @@ fn report(asked: &Asked, told: &Told, seeds: u64, failed: usize, took: Duration)
         simulated / seconds
     );
     println!(
-        "{} steps, {} orders, {} fills, {} liquidations, {} gaps, {} crashes",
-        told.steps, told.orders, told.fills, told.liquidations, told.gaps, told.crashes
+        "{} steps, {} orders, {} fills, {} liquidations, {} gaps, {} crashes, {} records",
+        told.steps,
+        told.orders,
+        told.fills,
+        told.liquidations,
+        told.gaps,
+        told.crashes,
+        told.records
     );
 }
 

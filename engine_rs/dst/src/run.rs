@@ -1,8 +1,13 @@
 //! Runs of a seed: as it is, again with other batches, from its journal, and with a disk that fails.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use cobalt_core::Event;
-use cobalt_core::journal::{Durability, Fault, Memory, Options, Records, Writer, recover};
-use cobalt_core::kernel::{Kernel, Resume, Step};
+use cobalt_core::journal::{
+    Durability, Fault, HEADER_LEN, Memory, Options, Records, Store, Writer, recover,
+};
+use cobalt_core::kernel::{Entry, Kernel, Resume, Step};
 
 use crate::actor::Actor;
 use crate::check::Checker;
@@ -102,12 +107,80 @@ fn all(plan: &Plan) -> Result<Told, Stop> {
     }
     fold(plan, &feeds, &memory, &first)?;
     let mut told = first.told;
+    told.records = round_trips(&memory)?;
     if plan.has("crashes") {
         for _ in 0..2 {
             told.crashes += crash(plan, &feeds, &first.result, length, &mut random)?;
         }
     }
     Ok(told)
+}
+
+/// Ends the process behind every single record of a run, and goes on with it; how many there were.
+pub fn every_record(plan: &Plan, jobs: usize) -> Result<usize, String> {
+    let feeds: Vec<Streams> = (0..plan.kinds.len()).map(|at| streams(plan, at)).collect();
+    let told = |stop| match stop {
+        Stop::Disk(what) | Stop::Wrong(what) => what,
+    };
+    let whole = Memory::new();
+    let first = once(plan, &feeds, &whole, Durability::End).map_err(told)?;
+    let ends = record_ends(&whole).map_err(told)?;
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((name, len)) = ends.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let memory = whole.cut(name, *len);
+                    let ran = once(plan, &feeds, &memory, Durability::End).map_err(told);
+                    let is_same = ran.as_ref().is_ok_and(|ran| ran.result == first.result);
+                    let is_whole = is_same
+                        && record_ends(&memory).is_ok_and(|found| found.len() >= ends.len());
+                    if !is_whole {
+                        let what = ran.err().unwrap_or_else(|| "another result".to_owned());
+                        let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+                        wrong.get_or_insert(format!("ended behind byte {len} of {name}: {what}"));
+                    }
+                }
+            });
+        }
+    });
+    match wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        None => Ok(ends.len()),
+        Some(what) => Err(what),
+    }
+}
+
+/// Reads every record and writes its content again, which must be the same; how many there are.
+fn round_trips(memory: &Memory) -> Result<u64, Stop> {
+    let mut records = Records::new(Box::new(memory.copy()))?;
+    let (mut count, mut again) = (0, Vec::new());
+    while let Some(record) = records.next()? {
+        let entry = Entry::decode(record.kind, record.payload)?;
+        again.clear();
+        entry.encode(&mut again);
+        if again != record.payload || entry.kind() != record.kind || entry.to_json().is_empty() {
+            return Err(format!("record {} reads as {entry:?}", record.seq).into());
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Where each record of a journal ends: the segment, and the byte in it.
+fn record_ends(memory: &Memory) -> Result<Vec<(String, usize)>, Stop> {
+    const LENGTH: usize = 4;
+    let mut found = Vec::new();
+    for name in memory.list()? {
+        let bytes = memory.read(&name)?;
+        let mut at = HEADER_LEN;
+        while let Some(length) = bytes.get(at..at + LENGTH) {
+            let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
+            at += 8 + usize::try_from(length).unwrap_or(0);
+            found.push((name.clone(), at));
+        }
+    }
+    Ok(found)
 }
 
 fn kernel(plan: &Plan, feeds: &[Streams], ways: &Ways) -> Result<Kernel, Stop> {
@@ -285,7 +358,7 @@ fn once(
     let ways = Ways::default();
     let mut kernel = kernel(plan, feeds, &ways)?;
     let mut store = Disk::new(memory.clone(), &ways);
-    let is_new = cobalt_core::journal::Store::list(&store)?.is_empty();
+    let is_new = store.list()?.is_empty();
     if is_new {
         kernel.keep_journal(writer(memory, &ways, durability)?, "{}");
     } else {

@@ -55,6 +55,21 @@ impl Memory {
         })))
     }
 
+    /// A copy of the files as they were when this one had so many bytes, and none was behind it.
+    #[must_use]
+    pub fn cut(&self, name: &str, len: usize) -> Self {
+        let copy = self.copy();
+        {
+            let mut disk = copy.disk();
+            disk.files.retain(|found, _| found.as_str() <= name);
+            if let Some(content) = disk.files.get_mut(name) {
+                content.bytes.truncate(len);
+                content.synced = content.synced.min(len);
+            }
+        }
+        copy
+    }
+
     /// The power fails: of what was not synced, a beginning of any length is left in each file.
     pub fn lose_power(&self, random: &mut Random) {
         let mut disk = self.disk();

@@ -446,3 +446,26 @@ impl Kernel {
 pub(super) fn index_of(market: usize) -> u16 {
     u16::try_from(market).expect("Invariant: checked when the kernel was made")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever bytes stand in a record: an entry, which reads the same again, or an error.
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(
+            kind in prop::sample::select(
+                Entry::KINDS.iter().map(|(kind, ..)| *kind).chain([0, 99, 255]).collect::<Vec<_>>()
+            ),
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            if let Ok(entry) = Entry::decode(kind, &bytes) {
+                let mut again = Vec::new();
+                entry.encode(&mut again);
+                prop_assert_eq!(Entry::decode(kind, &again).unwrap().to_json(), entry.to_json());
+            }
+        }
+    }
+}
