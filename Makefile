@@ -15,7 +15,7 @@ RECORDED := \
 
 export CARGO_TERM_PROGRESS_WHEN := never
 
-.PHONY: help setup peers backtest test dst canaries notebooks bench lint format lock clean
+.PHONY: help setup peers backtest test dst canaries fuzz notebooks bench lint format lock clean
 
 help:
 	@echo "make backtest  set everything up, get data, run the market maker, write its report"
@@ -23,6 +23,7 @@ help:
 	@echo "make test      set everything up and run all tests"
 	@echo "make dst       simulation tests: SEEDS=1000, SECONDS=600, or SEED=… as a failure printed it"
 	@echo "make canaries  plant a bug of each kind and see that the simulation tests find it"
+	@echo "make fuzz      fuzz what reads bytes from outside, SECONDS=30 each (needs a C++ compiler)"
 	@echo "make notebooks execute the notebooks on testnet data; with COBALT_RECORDINGS the tear sheet on it"
 	@echo "make bench     time the hot paths, with hftbacktest beside them (a large download)"
 	@echo "make peers     install hftbacktest, so that tests compare with it as well"
@@ -81,6 +82,25 @@ dst:
 canaries:
 	cargo run --release --quiet --locked -p cobalt-dst --features canaries \
 		--target-dir target/canaries -- CANARIES=1
+
+# libFuzzer's coverage by options of the stable compiler; docs/simulation.md says what is fuzzed.
+FUZZ := journal records binance recording events
+HOST = $(shell rustc -vV | sed -n 's/host: //p')
+SANCOV := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+	-Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
+	-Clink-dead-code -Ccodegen-units=1
+fuzz:
+	cd engine_rs/fuzz && RUSTFLAGS="--cfg fuzzing $(SANCOV)" \
+		cargo build --release --quiet --locked --target $(HOST)
+	@set -e; cd engine_rs/fuzz; for target in $(FUZZ); do \
+		mkdir -p target/corpus/$$target artifacts/$$target; \
+		target/$(HOST)/release/$$target target/corpus/$$target corpus/$$target \
+			-max_total_time=$(or $(SECONDS),30) -artifact_prefix=artifacts/$$target/ \
+			-print_final_stats=1 2>&1 | tee target/$$target.log | grep -E "DONE|panicked|ERROR" || \
+			{ tail -40 target/$$target.log; exit 1; }; \
+		! grep -q "ERROR" target/$$target.log; \
+	done
 
 # What they show is not kept: outputs would be of one machine. An error in a cell ends it.
 notebooks: $(VENV)/.built

@@ -86,6 +86,10 @@ impl StreamKind {
 
 /// Time of a cursor whose next group has not been fed yet; it sorts before every time.
 pub const PENDING: i64 = i64::MIN;
+const DAY_NS: i64 = 86_400_000_000_000;
+/// A message that lies farther behind the one before it has a damaged time: what is sampled and
+/// watched until then would never end.
+const AHEAD_NS_MAX: i64 = 366 * DAY_NS;
 /// Time of a cursor at the end of its stream; it sorts after every time.
 pub const ENDED: i64 = i64::MAX;
 
@@ -305,8 +309,13 @@ impl Fed {
             } else {
                 cursor.start + self.group_length(rows)?
             };
+            let time = clock(head);
+            let is_first = cursor.latest == PENDING + 1;
+            if !is_first && time.saturating_sub(cursor.latest) > AHEAD_NS_MAX {
+                return Err(self.far_ahead(head, time, cursor.latest));
+            }
             // One below the end marker, so that a damaged time cannot pass for the end.
-            cursor.latest = cursor.latest.max(clock(head)).min(ENDED - 1);
+            cursor.latest = cursor.latest.max(time).min(ENDED - 1);
             cursor.time = cursor.latest;
             cursor.recv = head.ts_recv_ns;
             return Ok(());
@@ -321,6 +330,15 @@ impl Fed {
             Some(length) if head.is_first() && self.kind.carries(head.kind) => Ok(length),
             _ => Err(self.bad_group(head, length.is_some())),
         }
+    }
+
+    #[cold]
+    fn far_ahead(&self, head: &Event, time: i64, latest: i64) -> Error {
+        let (kind, days) = (self.kind.name(), AHEAD_NS_MAX / DAY_NS);
+        let expected =
+            format!("{kind} within {days} days of the row before, which is at {latest} ns");
+        let found = format!("one at {time} ns, received at {} ns", head.ts_recv_ns);
+        Error::invalid("feed", expected, found)
     }
 
     #[cold]

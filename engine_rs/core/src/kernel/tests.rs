@@ -392,3 +392,23 @@ fn single_orders_happen_at_the_exchange_and_are_shown_to_nobody() {
         assert_eq!(kernel.now_ns(), end_ns);
     }
 }
+
+#[test]
+fn a_damaged_time_is_an_error_and_not_an_endless_wait() {
+    let mut rows = depth(300);
+    rows.last_mut().unwrap().ts_recv_ns += 400 * 86_400_000_000_000;
+    let mut kernel = Kernel::new(settings(20, 30)).unwrap();
+    let stream = kernel.add_stream(0, StreamKind::Depth).unwrap();
+    kernel.feed(stream, Box::new(rows)).unwrap();
+    kernel.end_stream(stream).unwrap();
+    let error = loop {
+        match kernel.next(u64::MAX) {
+            Ok(step) => assert_ne!(step, Step::End),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(
+        error.contains("depth within 366 days of the row before"),
+        "{error}"
+    );
+}
